@@ -1,0 +1,1 @@
+//! Comparisons with peers and floors, interleaved in one run.

@@ -1,0 +1,3 @@
+//! The griot program.
+
+fn main() {}

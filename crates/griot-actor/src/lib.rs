@@ -1,0 +1,1 @@
+//! In-memory actors: mailbox, workers, pipelines, supervision, registry, timers.

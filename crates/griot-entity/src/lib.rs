@@ -1,0 +1,1 @@
+//! Entities on a journal: shards, recovery, effects, timers, idempotency, passivation.

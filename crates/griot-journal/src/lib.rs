@@ -1,0 +1,1 @@
+//! The journal contract, the embedded log and the in-memory journal.

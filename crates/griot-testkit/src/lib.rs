@@ -1,0 +1,1 @@
+//! Conformance suites and probes for journals, entities and actors.

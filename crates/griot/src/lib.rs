@@ -1,0 +1,1 @@
+//! Durable actors: entities that remember everything, survive any crash, and can recite how they got where they are.
