@@ -1,0 +1,143 @@
+//! How events are written: a name and a JSON payload, out of any plain serde enum.
+//!
+//! `OrderEvent::Placed { id: 7 }` is recorded under the name `Placed` with the payload `{"id":7}`:
+//! the payload holds no tag, so programs in other languages can read it, and the name can be
+//! filtered by without parsing. A newtype variant's payload is its content, a tuple variant's an
+//! array, a unit variant's `null`; a struct is recorded under its own name.
+
+mod decode;
+mod encode;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::CoreError;
+
+/// Writes `event` as its name and its JSON payload.
+///
+/// # Errors
+///
+/// [`CoreError::Encode`] for a type that is neither an enum nor a struct, or that JSON cannot hold.
+pub fn encode_event<T: Serialize>(event: &T) -> Result<(&'static str, Bytes), CoreError> {
+    encode::tagged(event).map_err(|error| CoreError::Encode {
+        what: "an event",
+        reason: error.to_string(),
+    })
+}
+
+/// Reads what [`encode_event`] wrote.
+///
+/// # Errors
+///
+/// [`CoreError::Decode`] for a name that the type does not have, or a payload that does not fit.
+pub fn decode_event<T: DeserializeOwned>(name: &str, payload: &[u8]) -> Result<T, CoreError> {
+    decode::tagged(name, payload).map_err(|error| CoreError::Decode {
+        name: name.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// Writes a value as JSON.
+///
+/// # Errors
+///
+/// [`CoreError::Encode`] for what JSON cannot hold, such as a map whose keys are not text.
+pub fn encode_json<T: Serialize>(what: &'static str, value: &T) -> Result<Bytes, CoreError> {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => Err(CoreError::Encode {
+            what,
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// Reads JSON that was recorded under `name`.
+///
+/// # Errors
+///
+/// [`CoreError::Decode`] where it does not fit the type.
+pub fn decode_json<T: DeserializeOwned>(name: &str, payload: &[u8]) -> Result<T, CoreError> {
+    serde_json::from_slice(payload).map_err(|error| CoreError::Decode {
+        name: name.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Happened {
+        Opened,
+        Named(String),
+        Moved(i32, i32),
+        Filled {
+            by: u64,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            note: Option<String>,
+        },
+        #[serde(rename = "Shut")]
+        Closed(Option<u8>),
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Rang {
+        times: u8,
+    }
+
+    fn there_and_back<T>(event: T, name: &str, payload: &str)
+    where
+        T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        let (written_name, written) = encode_event(&event).unwrap();
+        assert_eq!(
+            (written_name, std::str::from_utf8(&written).unwrap()),
+            (name, payload)
+        );
+        assert_eq!(decode_event::<T>(name, &written).unwrap(), event);
+    }
+
+    #[test]
+    fn every_shape_of_event_is_read_as_it_was_written() {
+        there_and_back(Happened::Opened, "Opened", "null");
+        there_and_back(Happened::Named("ä\n".into()), "Named", r#""ä\n""#);
+        there_and_back(Happened::Moved(1, -2), "Moved", "[1,-2]");
+        there_and_back(
+            Happened::Filled { by: 3, note: None },
+            "Filled",
+            r#"{"by":3}"#,
+        );
+        there_and_back(
+            Happened::Filled {
+                by: u64::MAX,
+                note: Some("x".into()),
+            },
+            "Filled",
+            r#"{"by":18446744073709551615,"note":"x"}"#,
+        );
+        there_and_back(Happened::Closed(None), "Shut", "null");
+        there_and_back(Rang { times: 2 }, "Rang", r#"{"times":2}"#);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error_that_names_it() {
+        for (name, payload) in [
+            ("Burned", "null"),
+            ("Moved", "[1]"),
+            ("Moved", "[1,2,3]"),
+            ("Named", "7"),
+            ("Filled", "{\"by\":3}x"),
+            ("Opened", "{"),
+            ("", ""),
+        ] {
+            let error = decode_event::<Happened>(name, payload.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(encode_event(&7).is_err());
+    }
+}
