@@ -1,1 +1,3 @@
 //! In-memory actors: mailbox, workers, pipelines, supervision, registry, timers.
+
+pub mod mailbox;
