@@ -34,6 +34,14 @@ pub enum CoreError {
         /// Why not.
         reason: String,
     },
+    /// A decision wants an effect that the runtime could not perform.
+    #[error("the {what} {name:?} is not registered: add it where its kind of entity is registered")]
+    NotRegistered {
+        /// A call, a command, or a kind of entity.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// Recorded bytes do not fit the type that should read them.
     #[error(
         "the recorded {name:?} cannot be decoded: {reason}; keep the old shape readable, for example with a serde default"

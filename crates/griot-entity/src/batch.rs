@@ -1,0 +1,79 @@
+//! Decisions on their way to the journal, and the answers that wait for it.
+
+use std::sync::Arc;
+
+use griot_core::{EffectId, EffectRecord, Entity, EntityId, Timestamp};
+use griot_journal::{Append, AppendError, Appended, Batch, Snapshot};
+
+use crate::delivery::BoxDelivery;
+
+/// An answer that rests on a batch, and the slot of its entity.
+pub(crate) struct Held<E: Entity> {
+    pub(crate) slot: u32,
+    pub(crate) delivery: BoxDelivery<E>,
+}
+
+/// Everything that becomes visible together, once the batch of this number is durable.
+pub(crate) struct Pending<E: Entity> {
+    pub(crate) number: u64,
+    /// In the order of the decisions.
+    pub(crate) held: Vec<Held<E>>,
+    pub(crate) effects: Vec<DueEffect>,
+    pub(crate) withdrawn: Vec<(EntityId, EffectId)>,
+    pub(crate) snapshots: Vec<Snapshot>,
+}
+
+/// An effect to perform.
+pub(crate) struct DueEffect {
+    pub(crate) entity: EntityId,
+    pub(crate) at: Timestamp,
+    pub(crate) record: EffectRecord,
+}
+
+impl<E: Entity> Pending<E> {
+    pub(crate) fn new(number: u64) -> Self {
+        Self {
+            number,
+            held: Vec::new(),
+            effects: Vec::new(),
+            withdrawn: Vec::new(),
+            snapshots: Vec::new(),
+        }
+    }
+
+    /// Takes out what belongs to one entity: its answers are returned, the rest is forgotten.
+    pub(crate) fn take_out(&mut self, slot: u32, entity: &EntityId) -> Vec<BoxDelivery<E>> {
+        self.effects.retain(|effect| effect.entity != *entity);
+        self.withdrawn.retain(|(of, _)| of != entity);
+        self.snapshots.retain(|snapshot| snapshot.entity != *entity);
+        let (taken, kept) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|held| held.slot == slot);
+        self.held = kept;
+        taken.into_iter().map(|held| held.delivery).collect()
+    }
+}
+
+/// The batch that is being decided.
+pub(crate) struct Building<E: Entity> {
+    pub(crate) appends: Vec<Append>,
+    pub(crate) pending: Pending<E>,
+}
+
+impl<E: Entity> Building<E> {
+    pub(crate) fn new(number: u64) -> Self {
+        Self {
+            appends: Vec::new(),
+            pending: Pending::new(number),
+        }
+    }
+}
+
+/// The batch that the journal is making durable.
+pub(crate) struct InFlight<E: Entity> {
+    pub(crate) batch: Arc<Batch>,
+    pub(crate) pending: Pending<E>,
+    pub(crate) appending: Appending,
+}
+
+pub(crate) type Appending = griot_journal::BoxFuture<'static, Result<Appended, AppendError>>;

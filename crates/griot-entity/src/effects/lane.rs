@@ -1,0 +1,200 @@
+//! A lane: the queue of one kind of effect, and how many of it run at a time.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use griot_actor::mailbox::Receiver;
+use griot_core::{Effect, EffectId, EffectRecord, EntityId, Timestamp};
+use griot_journal::BoxFuture;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::Clock;
+use crate::batch::DueEffect;
+
+/// The longest sleep until a due time: a clock that was set is noticed within this.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// An effect in a lane.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) entity: EntityId,
+    pub(crate) record: EffectRecord,
+    /// When it may be performed next.
+    due: Timestamp,
+    /// How often it was tried since the program started.
+    pub(crate) attempts: u32,
+    /// When it was tried first since the program started.
+    pub(crate) first_attempt: Option<Instant>,
+}
+
+impl Job {
+    pub(crate) fn new(effect: DueEffect) -> Self {
+        let due = match effect.record.effect {
+            Effect::Timer { due, .. } => due,
+            _ => effect.at,
+        };
+        Self {
+            entity: effect.entity,
+            record: effect.record,
+            due,
+            attempts: 0,
+            first_attempt: None,
+        }
+    }
+}
+
+pub(crate) enum LaneMessage {
+    Perform(Box<Job>),
+    Withdraw { entity: EntityId, effect: EffectId },
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Its outcome is durable, or somebody else's was.
+    Settled,
+    /// It is to be tried again after a pause.
+    Again,
+}
+
+/// Performs an effect once.
+pub(crate) type Perform = Arc<dyn Fn(Job) -> BoxFuture<'static, Ended> + Send + Sync>;
+
+/// How fast a lane goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) concurrency_max: usize,
+    pub(crate) first_backoff: Duration,
+    pub(crate) backoff_max: Duration,
+}
+
+/// The task of a lane.
+pub(crate) struct Lane {
+    name: String,
+    pace: Pace,
+    perform: Perform,
+    clock: Clock,
+    mailbox: Receiver<LaneMessage>,
+    /// By due time, then in the order of arrival.
+    waiting: BTreeMap<(Timestamp, u64), Box<Job>>,
+    places: HashMap<(EntityId, EffectId), (Timestamp, u64)>,
+    running: JoinSet<(Box<Job>, Ended)>,
+    arrivals: u64,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        name: String,
+        pace: Pace,
+        perform: Perform,
+        clock: Clock,
+        mailbox: Receiver<LaneMessage>,
+    ) -> Self {
+        Self {
+            name,
+            pace,
+            perform,
+            clock,
+            mailbox,
+            waiting: BTreeMap::new(),
+            places: HashMap::new(),
+            running: JoinSet::new(),
+            arrivals: 0,
+        }
+    }
+
+    /// Runs until told to stop; then starts nothing more and waits for what is running.
+    pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let mut inbox = VecDeque::new();
+        loop {
+            let pause = self.start_due();
+            tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                Some(ended) = self.running.join_next() => self.finish(ended),
+                open = self.mailbox.receive_batch(&mut inbox) => {
+                    if !open {
+                        break;
+                    }
+                    for message in inbox.drain(..) {
+                        self.take(message);
+                    }
+                }
+                () = sleep(pause) => {}
+            }
+        }
+        while self.running.join_next().await.is_some() {}
+    }
+
+    fn take(&mut self, message: LaneMessage) {
+        match message {
+            LaneMessage::Perform(job) => self.wait(job),
+            LaneMessage::Withdraw { entity, effect } => {
+                if let Some(place) = self.places.remove(&(entity, effect)) {
+                    self.waiting.remove(&place);
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, job: Box<Job>) {
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let place = (job.due, self.arrivals);
+        self.places
+            .insert((job.entity.clone(), job.record.id), place);
+        self.waiting.insert(place, job);
+    }
+
+    /// Starts what is due and has room; says how long nothing more can be.
+    fn start_due(&mut self) -> Duration {
+        let now = self.clock.now();
+        while self.running.len() < self.pace.concurrency_max {
+            let Some(first) = self.waiting.first_entry() else {
+                break;
+            };
+            let (due, _) = *first.key();
+            if due > now {
+                return due.since(now).min(SLEEP_MAX);
+            }
+            let mut job = first.remove();
+            self.places.remove(&(job.entity.clone(), job.record.id));
+            job.attempts = job.attempts.saturating_add(1);
+            job.first_attempt.get_or_insert_with(Instant::now);
+            let performing = (self.perform)((*job).clone());
+            self.running.spawn(async move { (job, performing.await) });
+        }
+        SLEEP_MAX
+    }
+
+    fn finish(&mut self, ended: Result<(Box<Job>, Ended), tokio::task::JoinError>) {
+        match ended {
+            Ok((_, Ended::Settled)) => {}
+            Ok((mut job, Ended::Again)) => {
+                metrics::counter!("griot_effect_retries_total", "effect" => self.name.clone())
+                    .increment(1);
+                job.due = self.clock.now().after(self.backoff(job.attempts));
+                self.wait(job);
+            }
+            // Attempts catch their panics, and nobody aborts them but the end of the program.
+            Err(error) => {
+                tracing::error!(lane = %self.name, %error, "an attempt was cut off; the effect runs at the next start")
+            }
+        }
+    }
+
+    /// Exponential backoff with equal jitter: half of it is fixed, half is random.
+    ///
+    /// Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    fn backoff(&self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(30);
+        let full = self
+            .pace
+            .first_backoff
+            .saturating_mul(1 << doublings)
+            .min(self.pace.backoff_max);
+        full.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}

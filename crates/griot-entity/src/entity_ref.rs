@@ -1,0 +1,218 @@
+//! A reference to an entity, and how it is asked.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use griot_core::{Entity, EntityId, Handle, Never, Seq, stable_hash};
+use pin_project_lite::pin_project;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tokio::time::Timeout;
+
+use crate::AskError;
+use crate::delivery::{Answered, DEADLINE_MAX, Target};
+use crate::error::Failure;
+use crate::keys::CommandKey;
+use crate::kind::{Kind, Terms};
+
+/// A reference to one entity: cheap to clone, valid whether or not the entity is in memory or has
+/// ever been heard of.
+pub struct EntityRef<E: Entity> {
+    kind: Arc<Kind<E>>,
+    target: Target,
+}
+
+impl<E: Entity> Clone for EntityRef<E> {
+    fn clone(&self) -> Self {
+        Self {
+            kind: Arc::clone(&self.kind),
+            target: self.target.clone(),
+        }
+    }
+}
+
+impl<E: Entity> fmt::Debug for EntityRef<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "EntityRef({})", self.target.id)
+    }
+}
+
+impl<E: Entity> EntityRef<E> {
+    pub(crate) fn new(kind: Arc<Kind<E>>, id: EntityId) -> Self {
+        let target = Target::new(id);
+        Self { kind, target }
+    }
+
+    /// The entity's name.
+    pub fn id(&self) -> &EntityId {
+        &self.target.id
+    }
+
+    /// Asks the entity to decide on a command. Await the result; nothing is sent before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while awaited, the command may or may not be decided.
+    pub fn ask<C>(&self, command: C) -> Ask<E, C>
+    where
+        E: Handle<C>,
+        C: Send + 'static,
+    {
+        Ask {
+            entity: self.clone(),
+            command,
+            terms: Terms::default(),
+            deadline: self.kind.limits.ask_deadline,
+        }
+    }
+
+    /// Looks at the entity's state and sequence. It sees nothing that is not durable when the
+    /// answer comes.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Busy`], [`AskError::Unavailable`], or [`AskError::Unknown`] where what it saw
+    /// did not become durable, or not within the ask deadline.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&E, Seq) -> R + Send + 'static,
+    ) -> Result<R, AskError<Never>> {
+        let mut read = Some(read);
+        let within = self.kind.limits.ask_deadline;
+        let look = move |state: &E, seq| read.take().map(|read| read(state, seq));
+        let seen = self.kind.look(self.target.clone(), within, look).await?;
+        seen.ok_or(AskError::Unknown)
+    }
+
+    /// Waits until the state is as `until` wants it, and durable: gives what it returned. `None`
+    /// when the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](EntityRef::read).
+    pub async fn wait_until<R: Send + 'static>(
+        &self,
+        within: Duration,
+        until: impl FnMut(&E, Seq) -> Option<R> + Send + 'static,
+    ) -> Result<Option<R>, AskError<Never>> {
+        let within = within.min(DEADLINE_MAX);
+        self.kind.look(self.target.clone(), within, until).await
+    }
+}
+
+/// A command to be asked. Awaiting it gives the reply.
+#[must_use = "nothing is asked until it is awaited"]
+pub struct Ask<E: Entity, C> {
+    entity: EntityRef<E>,
+    command: C,
+    terms: Terms,
+    deadline: Duration,
+}
+
+impl<E: Entity, C> fmt::Debug for Ask<E, C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Ask")
+            .field("entity", &self.entity)
+            .field("terms", &self.terms)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Entity, C> Ask<E, C> {
+    /// Gives the command an idempotency key: asked again with it, the command has no second effect
+    /// and the same answer, also across restarts, for as long as the entity's limits keep the key.
+    pub fn key(mut self, key: impl Into<String>) -> Self
+    where
+        C: Serialize,
+    {
+        // A command that cannot be written has the fingerprint of nothing: its key still holds.
+        let command = serde_json::to_vec(&self.command).unwrap_or_default();
+        self.terms.key = Some(CommandKey {
+            key: key.into(),
+            fingerprint: stable_hash(&command),
+        });
+        self
+    }
+
+    /// How long to wait for the answer; then it is [`AskError::Unknown`].
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline.min(DEADLINE_MAX);
+        self
+    }
+
+    /// Keeps text beside the command's events, such as a trace context.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.terms.metadata.push((name.into(), value.into()));
+        self
+    }
+}
+
+impl<E, C> IntoFuture for Ask<E, C>
+where
+    E: Handle<C>,
+    C: Send + 'static,
+{
+    type Output = Result<E::Reply, AskError<E::Error>>;
+    type IntoFuture = Asking<E::Reply, E::Error>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self {
+            entity,
+            command,
+            terms,
+            deadline,
+        } = self;
+        let state = match entity.kind.ask(entity.target, command, terms) {
+            Ok(answer) => State::Waiting {
+                answer: tokio::time::timeout(deadline, answer),
+            },
+            Err(failure) => State::Failed { failure },
+        };
+        Asking { state }
+    }
+}
+
+pin_project! {
+    /// The future of an [`Ask`].
+    pub struct Asking<R, X> {
+        #[pin]
+        state: State<R, X>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<R, X> {
+        Waiting { #[pin] answer: Timeout<oneshot::Receiver<Answered<R, X>>> },
+        Failed { failure: Failure },
+    }
+}
+
+impl<R, X> fmt::Debug for Asking<R, X> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Asking")
+    }
+}
+
+impl<R, X> Future for Asking<R, X> {
+    type Output = Result<R, AskError<X>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = match self.project().state.project() {
+            StateProjection::Failed { failure } => Err((*failure).into()),
+            StateProjection::Waiting { answer } => match ready!(answer.poll(cx)) {
+                Ok(Ok(Ok(answer))) => answer.map_err(AskError::Rejected),
+                Ok(Ok(Err(failure))) => Err(failure.into()),
+                // The shard ended, or the time is up: it may have been decided.
+                Ok(Err(_)) | Err(_) => Err(AskError::Unknown),
+            },
+        };
+        Poll::Ready(result)
+    }
+}

@@ -1,0 +1,85 @@
+//! Every limit of the entity runtime, with its name.
+
+use std::time::Duration;
+
+use crate::EntityError;
+
+/// The limits of one kind of entity.
+///
+/// A command that meets one is answered [`Busy`](crate::AskError::Busy); nothing is ever dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Tasks that share the entities, each owning those whose name hashes to it.
+    pub shards: u32,
+    /// Commands that may wait in one shard's mailbox.
+    pub mailbox_commands_max: usize,
+    /// Decisions that go into one append.
+    pub batch_appends_max: usize,
+    /// Entities of this kind in memory. The ones idle longest leave first.
+    pub entities_in_memory_max: usize,
+    /// How long an entity stays in memory without a command.
+    pub passivate_after: Duration,
+    /// Commands that may wait for one entity's recovery.
+    pub recovery_commands_max: usize,
+    /// Recoveries that read the journal at a time.
+    pub recoveries_max: usize,
+    /// Waits for a state ([`wait_until`](crate::EntityRef::wait_until)) on one entity at a time.
+    pub waits_max: usize,
+    /// Effects of this kind of entity without an outcome, beyond which commands from outside that
+    /// would add to them are answered `Busy`.
+    pub effects_max: usize,
+    /// Command keys that an entity remembers, newest first.
+    pub keys_max: usize,
+    /// How long an entity remembers a command's key.
+    pub keys_kept_for: Duration,
+    /// Events between two snapshots of an entity; 0 for none.
+    pub snapshot_every: u64,
+    /// Snapshots kept of an entity.
+    pub snapshots_kept: usize,
+    /// How long an asker waits where it does not say.
+    pub ask_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            shards: 16,
+            mailbox_commands_max: 4_096,
+            batch_appends_max: 4_096,
+            entities_in_memory_max: 1_000_000,
+            passivate_after: Duration::from_secs(300),
+            recovery_commands_max: 1_024,
+            recoveries_max: 64,
+            waits_max: 1_024,
+            effects_max: 100_000,
+            keys_max: 1_000,
+            keys_kept_for: Duration::from_secs(24 * 60 * 60),
+            snapshot_every: 500,
+            snapshots_kept: 2,
+            ask_deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn check(&self) -> Result<(), EntityError> {
+        let at_least_one = [
+            ("shards", usize::try_from(self.shards).unwrap_or(usize::MAX)),
+            ("mailbox_commands_max", self.mailbox_commands_max),
+            ("batch_appends_max", self.batch_appends_max),
+            ("entities_in_memory_max", self.entities_in_memory_max),
+            ("recovery_commands_max", self.recovery_commands_max),
+            ("recoveries_max", self.recoveries_max),
+            ("effects_max", self.effects_max),
+            ("snapshots_kept", self.snapshots_kept),
+        ];
+        match at_least_one.into_iter().find(|(_, value)| *value == 0) {
+            None => Ok(()),
+            Some((name, value)) => Err(EntityError::Limit {
+                name,
+                value: value.to_string(),
+                reason: "it must be at least 1",
+            }),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A shard: one task that owns a slice of the entities of one kind.
+//!
+//! It decides every command at once on the state as it will be, gathers the decisions into a batch
+//! while the journal makes the last one durable, and releases each answer when its batch is. One
+//! batch is on its way at a time; reads and rejections wait for the batch that they rest on.
+
+mod decide;
+mod failure;
+mod recovering;
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use griot_actor::mailbox::{Receiver, Sender};
+use griot_core::{Entity, Epoch, Timestamp};
+use griot_journal::{Batch, BoxFuture, JournalError, ShardId};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::batch::{Building, InFlight, Pending};
+use crate::delivery::BoxDelivery;
+use crate::error::Failure;
+use crate::kind::Kind;
+use crate::recovery::{Recovered, RecoveryError};
+use crate::table::Table;
+
+/// How often a shard looks for idle entities.
+const TICK: Duration = Duration::from_secs(1);
+/// Decisions between two looks at whether the journal is free for the next batch.
+const DECISIONS_PER_LOOK: usize = 256;
+/// How long a shard waits before it claims again after a claim failed.
+const CLAIM_BACKOFF: Duration = Duration::from_millis(500);
+
+/// What a shard's mailbox holds.
+pub(crate) enum ShardMessage<E: Entity> {
+    Deliver(BoxDelivery<E>),
+    /// A recovery ended.
+    Recovered {
+        slot: u32,
+        recovered: Box<Result<Recovered<E>, RecoveryError>>,
+    },
+    /// Finish what is here, then end.
+    Drain,
+}
+
+/// The task's state.
+pub(crate) struct Shard<E: Entity> {
+    kind: Arc<Kind<E>>,
+    id: ShardId,
+    epoch: Epoch,
+    mailbox: Receiver<ShardMessage<E>>,
+    /// Its own mailbox, for recoveries that end.
+    sender: Sender<ShardMessage<E>>,
+    table: Table<E>,
+    building: Building<E>,
+    in_flight: Option<InFlight<E>>,
+    durable_batch: u64,
+    /// Under way after the shard may have lost its ownership; nothing is decided meanwhile.
+    claiming: Option<BoxFuture<'static, Result<Epoch, JournalError>>>,
+    /// Slots to recover once the shard is owned again.
+    lost: Vec<u32>,
+    /// Slots whose state was forgotten, and the batch that must be durable before they are recovered.
+    broken: Vec<(u64, u32)>,
+    recovering: usize,
+    now: Timestamp,
+    tick: u32,
+    draining: bool,
+}
+
+impl<E: Entity> Shard<E> {
+    pub(crate) fn new(
+        kind: Arc<Kind<E>>,
+        id: ShardId,
+        epoch: Epoch,
+        mailbox: Receiver<ShardMessage<E>>,
+        sender: Sender<ShardMessage<E>>,
+    ) -> Self {
+        let now = kind.clock.now();
+        Self {
+            kind,
+            id,
+            epoch,
+            mailbox,
+            sender,
+            table: Table::default(),
+            building: Building::new(1),
+            in_flight: None,
+            durable_batch: 0,
+            claiming: None,
+            lost: Vec::new(),
+            broken: Vec::new(),
+            recovering: 0,
+            now,
+            tick: 1,
+            draining: false,
+        }
+    }
+
+    /// Runs until it is told to drain and has.
+    pub(crate) async fn run(mut self) {
+        let mut inbox = VecDeque::new();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while !self.is_drained() {
+            let has_room = self.building.appends.len() < self.kind.limits.batch_appends_max
+                && self.claiming.is_none();
+            tokio::select! {
+                biased;
+                result = appended(&mut self.in_flight) => self.finish_batch(result),
+                claimed = claimed(&mut self.claiming) => self.finish_claim(claimed),
+                open = self.mailbox.receive_batch(&mut inbox), if has_room => {
+                    if !open {
+                        self.draining = true;
+                    }
+                    self.take_in(&mut inbox);
+                }
+                _ = ticks.tick() => self.sweep(),
+            }
+            self.submit();
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.draining
+            && self.mailbox.is_empty()
+            && self.in_flight.is_none()
+            && self.building.appends.is_empty()
+            && self.recovering == 0
+            && self.broken.is_empty()
+            && self.claiming.is_none()
+    }
+
+    fn take_in(&mut self, inbox: &mut VecDeque<ShardMessage<E>>) {
+        self.now = self.kind.clock.now();
+        for (place, message) in inbox.drain(..).enumerate() {
+            match message {
+                ShardMessage::Deliver(delivery) => self.accept(delivery),
+                ShardMessage::Recovered { slot, recovered } => {
+                    self.finish_recovery(slot, *recovered);
+                }
+                ShardMessage::Drain => {
+                    self.draining = true;
+                    self.mailbox.close();
+                }
+            }
+            if place % DECISIONS_PER_LOOK == DECISIONS_PER_LOOK - 1 {
+                self.submit();
+            }
+        }
+    }
+
+    /// Gives the journal the next batch, if it has none of this shard.
+    fn submit(&mut self) {
+        if self.in_flight.is_some() || self.claiming.is_some() || self.building.appends.is_empty() {
+            return;
+        }
+        let next = Building::new(self.building.pending.number + 1);
+        let Building { appends, pending } = std::mem::replace(&mut self.building, next);
+        self.kind.metrics.batch_appends(appends.len());
+        let batch = Batch {
+            shard: self.id.clone(),
+            epoch: self.epoch,
+            appends,
+        };
+        self.append(Arc::new(batch), pending);
+    }
+
+    fn append(&mut self, batch: Arc<Batch>, pending: Pending<E>) {
+        let journal = Arc::clone(&self.kind.journal);
+        let appends = Arc::clone(&batch);
+        self.in_flight = Some(InFlight {
+            batch,
+            pending,
+            appending: Box::pin(async move { journal.append(appends).await }),
+        });
+    }
+
+    /// Makes everything visible that rests on a batch that is durable now.
+    fn make_visible(&mut self, pending: Pending<E>) {
+        self.durable_batch = pending.number;
+        self.kind.metrics.answered(pending.held.len());
+        for held in pending.held {
+            held.delivery.release();
+        }
+        for (entity, effect) in pending.withdrawn {
+            self.kind.effects.withdraw(&entity, effect);
+        }
+        for due in pending.effects {
+            self.kind.effects.perform(due);
+        }
+        for snapshot in pending.snapshots {
+            self.kind.save_snapshot(snapshot);
+        }
+        self.recover_broken();
+    }
+
+    fn sweep(&mut self) {
+        self.tick = self.tick.saturating_add(1);
+        let idle_ticks =
+            u32::try_from(self.kind.limits.passivate_after.as_secs()).unwrap_or(u32::MAX);
+        let before = self.tick.saturating_sub(idle_ticks);
+        // Twice round within the idle time, so that nobody overstays by more than half of it.
+        let steps = 64
+            + self.table.len().saturating_mul(2) / usize::try_from(idle_ticks.max(1)).unwrap_or(1);
+        let left = self
+            .table
+            .sweep(steps, usize::MAX, self.durable_batch, before);
+        self.kind.metrics.passivated(left);
+        self.kind
+            .metrics
+            .in_memory(self.id.number, self.table.len());
+    }
+
+    fn turn_away(&self, delivery: BoxDelivery<E>, failure: Failure) {
+        self.kind.metrics.turned_away(failure);
+        delivery.fail(failure);
+    }
+}
+
+async fn appended<E: Entity>(
+    in_flight: &mut Option<InFlight<E>>,
+) -> Result<griot_journal::Appended, griot_journal::AppendError> {
+    match in_flight {
+        Some(in_flight) => (&mut in_flight.appending).await,
+        None => pending().await,
+    }
+}
+
+async fn claimed(
+    claiming: &mut Option<BoxFuture<'static, Result<Epoch, JournalError>>>,
+) -> Result<Epoch, JournalError> {
+    match claiming {
+        Some(claiming) => claiming.await,
+        None => pending().await,
+    }
+}
+
+impl<E: Entity> Shard<E> {
+    /// Claims the shard anew, after a pause where the last claim failed.
+    fn claim(&mut self, not_before: Instant) {
+        let journal = Arc::clone(&self.kind.journal);
+        let shard = self.id.clone();
+        self.claiming = Some(Box::pin(async move {
+            sleep_until(not_before).await;
+            journal.claim(&shard).await
+        }));
+    }
+}

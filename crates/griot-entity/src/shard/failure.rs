@@ -1,0 +1,272 @@
+//! What a shard does when an append fails: undo by recovery, and tell the askers what is known.
+
+use std::sync::Arc;
+
+use griot_core::{Entity, EntityId, Epoch};
+use griot_journal::{AppendError, Appended, Batch, JournalError};
+use tokio::time::Instant;
+
+use super::{CLAIM_BACKOFF, Shard};
+use crate::batch::{Building, InFlight};
+use crate::delivery::BoxDelivery;
+use crate::error::Failure;
+use crate::slot::Phase;
+
+impl<E: Entity> Shard<E> {
+    /// Takes the journal's answer to the batch on its way.
+    pub(super) fn finish_batch(&mut self, result: Result<Appended, AppendError>) {
+        let Some(InFlight { batch, pending, .. }) = self.in_flight.take() else {
+            return;
+        };
+        let error = match result {
+            Ok(_) => {
+                self.kind.health.mend();
+                return self.make_visible(pending);
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(shard = %self.id, %error, appends = batch.appends.len(), "an append failed");
+        self.kind.metrics.append_failed();
+        let number = pending.number;
+        match error {
+            AppendError::Conflict { ref entity, .. } | AppendError::Answered { ref entity, .. } => {
+                self.in_flight = Some(InFlight {
+                    batch,
+                    pending,
+                    appending: Box::pin(std::future::pending()),
+                });
+                self.take_out(entity);
+            }
+            AppendError::Refused(source) => {
+                self.kind.health.trouble(&source.to_string());
+                self.undo(
+                    batch,
+                    pending.held.into_iter().map(|held| held.delivery),
+                    Failure::Unavailable,
+                );
+                self.durable_batch = number;
+                self.recover_lost();
+            }
+            AppendError::Fenced { .. } | AppendError::Unknown(_) => {
+                self.kind.health.trouble(&error.to_string());
+                self.undo(
+                    batch,
+                    pending.held.into_iter().map(|held| held.delivery),
+                    Failure::Unknown,
+                );
+                self.durable_batch = number;
+                if matches!(error, AppendError::Fenced { .. }) {
+                    self.suspect_all();
+                }
+                self.claim(Instant::now());
+            }
+            _ => {
+                self.undo(
+                    batch,
+                    pending.held.into_iter().map(|held| held.delivery),
+                    Failure::Unknown,
+                );
+                self.durable_batch = number;
+                self.claim(Instant::now());
+            }
+        }
+    }
+
+    /// Undoes a batch and everything decided since: every entity in it is recovered, and every
+    /// asker is told. A command with a key whose outcome is not known waits for its true answer.
+    fn undo(
+        &mut self,
+        batch: Arc<Batch>,
+        answers: impl Iterator<Item = BoxDelivery<E>>,
+        failure: Failure,
+    ) {
+        let next = Building::new(self.building.pending.number);
+        let Building { appends, pending } = std::mem::replace(&mut self.building, next);
+        for append in batch.appends.iter().chain(&appends) {
+            let hash = griot_core::stable_hash(append.entity.as_str().as_bytes());
+            if let Some(number) = self.table.find(hash, &append.entity) {
+                self.lose(number);
+            }
+        }
+        let broken = std::mem::take(&mut self.broken);
+        self.lost
+            .extend(broken.into_iter().map(|(_, number)| number));
+        let since = pending.held.into_iter().map(|held| held.delivery);
+        for delivery in answers.chain(since) {
+            self.tell(delivery, failure);
+        }
+    }
+
+    /// Undoes one entity's part of the batches, and gives the journal the rest again: a conflict
+    /// says that nothing was stored.
+    fn take_out(&mut self, entity: &EntityId) {
+        let Some(InFlight {
+            batch, mut pending, ..
+        }) = self.in_flight.take()
+        else {
+            return;
+        };
+        let hash = griot_core::stable_hash(entity.as_str().as_bytes());
+        let mut told = Vec::new();
+        if let Some(number) = self.table.find(hash, entity) {
+            self.lose(number);
+            told = pending.take_out(number, entity);
+            told.extend(self.building.pending.take_out(number, entity));
+        }
+        self.building
+            .appends
+            .retain(|append| append.entity != *entity);
+        let rest: Vec<_> = batch
+            .appends
+            .iter()
+            .filter(|append| append.entity != *entity)
+            .cloned()
+            .collect();
+        if rest.is_empty() {
+            self.make_visible(pending);
+        } else {
+            let rest = Batch {
+                shard: batch.shard.clone(),
+                epoch: batch.epoch,
+                appends: rest,
+            };
+            self.append(Arc::new(rest), pending);
+        }
+        for delivery in told {
+            self.tell(delivery, Failure::Unknown);
+        }
+        self.recover_lost();
+    }
+
+    /// Tells an asker that its append failed, or lets it wait for what the recovery finds.
+    fn tell(&mut self, delivery: BoxDelivery<E>, failure: Failure) {
+        if failure == Failure::Unknown && delivery.key().is_some() {
+            let target = delivery.target();
+            if let Some(number) = self.table.find(target.hash, &target.id)
+                && let Some(slot) = self.table.get_mut(number)
+                && slot.phase == Phase::Recovering
+            {
+                return slot.extra().unknown.push(delivery);
+            }
+        }
+        self.turn_away(delivery, failure);
+    }
+
+    /// Forgets an entity's state. Its commands wait until [`Self::recover_lost`] has it read back.
+    fn lose(&mut self, number: u32) {
+        let Some(slot) = self.table.get_mut(number) else {
+            return;
+        };
+        if slot.phase == Phase::Ready {
+            slot.phase = Phase::Recovering;
+            slot.state = E::default();
+            slot.last_batch = 0;
+            if let Some(extra) = slot.extra.as_mut() {
+                extra.keys = crate::keys::KeyWindow::default();
+                extra.unsettled.clear();
+            }
+            self.lost.push(number);
+        }
+    }
+
+    /// Forgets a state that `evolve` left half changed. What the entity decided before stands, so it
+    /// is recovered once all of that is durable.
+    pub(super) fn forget_state(&mut self, number: u32) {
+        let rests_on = self.table.get(number).map_or(0, |slot| slot.last_batch);
+        self.lose(number);
+        self.lost.retain(|lost| *lost != number);
+        self.broken.push((rests_on, number));
+        self.recover_broken();
+    }
+
+    /// Recovers the entities whose state was forgotten and whose decisions are durable by now.
+    pub(super) fn recover_broken(&mut self) {
+        let durable = self.durable_batch;
+        let (due, rest) = std::mem::take(&mut self.broken)
+            .into_iter()
+            .partition(|(rests_on, _)| *rests_on <= durable);
+        self.broken = rest;
+        let due: Vec<(u64, u32)> = due;
+        for (_, number) in due {
+            self.recover(number);
+        }
+    }
+
+    fn recover_lost(&mut self) {
+        for number in std::mem::take(&mut self.lost) {
+            self.recover(number);
+        }
+    }
+
+    /// Somebody else wrote: whatever is in memory may be behind.
+    fn suspect_all(&mut self) {
+        for number in self.table.numbers() {
+            let idle = self
+                .table
+                .get_mut(number)
+                .is_some_and(|slot| slot.is_idle(u64::MAX));
+            if idle {
+                self.table.remove(number);
+            } else {
+                self.lose(number);
+            }
+        }
+    }
+
+    /// Takes the answer to a claim.
+    pub(super) fn finish_claim(&mut self, claimed: Result<Epoch, JournalError>) {
+        self.claiming = None;
+        match claimed {
+            Ok(epoch) => {
+                self.epoch = epoch;
+                self.kind.health.mend();
+                self.recover_lost();
+            }
+            Err(error) => {
+                tracing::error!(shard = %self.id, %error, "the shard cannot be claimed");
+                self.kind.health.trouble(&error.to_string());
+                self.refuse_all();
+                if self.draining {
+                    self.forget_lost();
+                } else {
+                    self.claim(Instant::now() + CLAIM_BACKOFF);
+                }
+            }
+        }
+    }
+
+    /// Tells everybody who waits that the shard cannot serve now.
+    fn refuse_all(&mut self) {
+        let mut inbox = std::collections::VecDeque::new();
+        self.mailbox.try_receive_batch(&mut inbox);
+        for message in inbox {
+            match message {
+                super::ShardMessage::Deliver(delivery) => {
+                    self.turn_away(delivery, Failure::Unavailable)
+                }
+                super::ShardMessage::Recovered { slot, recovered } => {
+                    self.finish_recovery(slot, *recovered)
+                }
+                super::ShardMessage::Drain => {
+                    self.draining = true;
+                    self.mailbox.close();
+                }
+            }
+        }
+    }
+
+    fn forget_lost(&mut self) {
+        for number in std::mem::take(&mut self.lost) {
+            if let Some(slot) = self.table.remove(number)
+                && let Some(extra) = slot.extra
+            {
+                for delivery in extra.unknown {
+                    self.turn_away(delivery, Failure::Unknown);
+                }
+                for delivery in extra.waiting.into_iter().chain(extra.watchers) {
+                    self.turn_away(delivery, Failure::Unavailable);
+                }
+            }
+        }
+    }
+}
