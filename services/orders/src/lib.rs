@@ -2,6 +2,7 @@
 
 pub mod backends;
 mod error;
+pub mod order;
 
 pub use backends::Backends;
 pub use error::OrdersError;

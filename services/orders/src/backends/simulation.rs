@@ -3,8 +3,7 @@
 
 use super::books::{Asked, Books, Verdict, Will};
 use super::wire::{
-    Audience, Created, InvoiceChange, NewInvoice, NewPayment, Notification, Party, Product,
-    Promotion,
+    Created, InvoiceChange, NewInvoice, NewPayment, Notification, Party, Product, Promotion,
 };
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -319,11 +318,7 @@ async fn notify(
     key: Option<IdempotencyKey>,
     http::Json(notification): http::Json<Notification>,
 ) -> Result<Response, Problem> {
-    let audience = match notification.to {
-        Audience::Merchant => "merchant",
-        Audience::Customer => "customer",
-    };
-    let what = format!("{audience} {}", notification.kind.name());
+    let what = format!("{} {}", notification.to.name(), notification.kind.name());
     let request = Request::new(key, (what, notification.order.clone(), None), &notification)?;
     Ok(simulation
         .perform(request, |_| StatusCode::ACCEPTED.into_response())

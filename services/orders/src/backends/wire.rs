@@ -135,6 +135,16 @@ pub enum Audience {
     Customer,
 }
 
+impl Audience {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Merchant => "merchant",
+            Self::Customer => "customer",
+        }
+    }
+}
+
 /// What a notification is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
