@@ -1,0 +1,267 @@
+//! A JSON body that is read within bounds and refused with the place that is wrong.
+
+use super::Problem;
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::StreamExt;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, de};
+use serde_json::error::Category;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// The longest body that is read: 64 KiB. A longer one is answered with 413.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How much of a too long body is thrown away before the answer, so that a client that sends all
+/// before it reads gets the 413 and not a reset connection.
+const DISCARD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The JSON object in a request's body.
+///
+/// Broken JSON is answered with 400, more than [`BODY_BYTES_MAX`] bytes with 413, a body that
+/// does not arrive with 408, and wrong types and values with 422 and a `field` like
+/// `items[0].qty`. The content type is not looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        if waits_to_send_too_much(&parts.headers) {
+            return Err(too_long());
+        }
+        let bytes = tokio::time::timeout(BODY_TIMEOUT, read(body))
+            .await
+            .map_err(|_| {
+                Problem::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body did not arrive in time; send it again",
+                )
+            })??;
+        parse(&bytes).map(Json)
+    }
+}
+
+/// A client that asks before it sends (`Expect: 100-continue`) need not send in vain.
+fn waits_to_send_too_much(headers: &HeaderMap) -> bool {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    let length = length.and_then(|length| length.parse::<usize>().ok());
+    headers.contains_key(header::EXPECT) && length.is_some_and(|length| length > BODY_BYTES_MAX)
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut seen = 0_usize;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| {
+            Problem::malformed(format!("the body broke off: {error}; send it again"))
+        })?;
+        seen = seen.saturating_add(chunk.len());
+        if seen <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&chunk);
+        } else if seen > DISCARD_BYTES_MAX {
+            break;
+        }
+    }
+    if seen > BODY_BYTES_MAX {
+        Err(too_long())
+    } else {
+        Ok(bytes)
+    }
+}
+
+fn too_long() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body is longer than {BODY_BYTES_MAX} bytes; send less"),
+    )
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Whether it is JSON at all is settled first: otherwise a wrong type would hide that the rest
+    // is broken, and the status would depend on the order of the fields.
+    let text = std::str::from_utf8(bytes).map_err(broken)?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(broken)?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let object: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        if error.inner().classify() != Category::Data {
+            return broken(error.inner());
+        }
+        let detail = error.inner().to_string();
+        Problem::invalid(field(&error.path().to_string(), &detail), detail)
+    })?;
+    Ok(object.0)
+}
+
+fn broken(error: impl fmt::Display) -> Problem {
+    Problem::malformed(format!("the body is not valid JSON: {error}"))
+}
+
+/// The path of the wrong field. serde reports a missing or repeated one at its parent, so its
+/// name is taken from the text; a wrong body as a whole has no field to name.
+fn field(path: &str, detail: &str) -> String {
+    let named = detail
+        .strip_prefix("missing field `")
+        .or_else(|| detail.strip_prefix("duplicate field `"))
+        .and_then(|rest| rest.split('`').next());
+    match (path, named) {
+        (".", Some(name)) => name.to_owned(),
+        (".", None) => "body".to_owned(),
+        (parent, Some(name)) => format!("{parent}.{name}"),
+        (path, None) => path.to_owned(),
+    }
+}
+
+/// A value that must be written as a JSON object. serde's derive would also take an array with
+/// the fields' values in order, and silently mean something by it.
+///
+/// ```
+/// use griot::http::Object;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Item { id: String }
+///
+/// assert!(serde_json::from_str::<Item>(r#"["IT-001"]"#).is_ok());
+/// assert!(serde_json::from_str::<Object<Item>>(r#"["IT-001"]"#).is_err());
+/// # let Object(item) = serde_json::from_str::<Object<Item>>(r#"{"id":"IT-001"}"#).unwrap();
+/// # assert_eq!(item.id, "IT-001");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(de::value::MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only whether it can be read is of interest")]
+    struct Order {
+        customer: String,
+        items: Vec<Object<Item>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only whether it can be read is of interest")]
+    struct Item {
+        id: String,
+        qty: u32,
+    }
+
+    fn refused(body: &str) -> (u16, Option<String>) {
+        let problem = parse::<Order>(body.as_bytes()).unwrap_err();
+        (
+            problem.status().as_u16(),
+            problem.field().map(str::to_owned),
+        )
+    }
+
+    #[test]
+    fn broken_json_is_malformed_wherever_it_breaks() {
+        for body in [
+            "",
+            "{",
+            "nonsense",
+            r#"{"customer":1,"#,
+            "{}{}",
+            "\"\u{0}\"",
+        ] {
+            assert_eq!(refused(body), (400, None), "{body:?}");
+        }
+        assert_eq!(
+            parse::<Order>(b"{\"customer\":\"\xff\"}")
+                .unwrap_err()
+                .status()
+                .as_u16(),
+            400
+        );
+        assert_eq!(refused(&"[".repeat(60_000)), (400, None));
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_with_its_place() {
+        let invalid = |body: &str, field: &str| {
+            assert_eq!(refused(body), (422, Some(field.to_owned())), "{body}");
+        };
+        invalid("[]", "body");
+        invalid("null", "body");
+        invalid("{}", "customer");
+        invalid(r#"{"customer":7}"#, "customer");
+        invalid(r#"{"customer":null}"#, "customer");
+        invalid(r#"{"customer":"c","customer":"d"}"#, "customer");
+        invalid(r#"{"customer":"c","items":{}}"#, "items");
+        invalid(r#"{"customer":"c","items":[["i",1]]}"#, "items[0]");
+        invalid(
+            r#"{"customer":"c","items":[{"id":"i","qty":1},{"id":"i"}]}"#,
+            "items[1].qty",
+        );
+        invalid(
+            r#"{"customer":"c","items":[{"id":"i","qty":-1}]}"#,
+            "items[0].qty",
+        );
+        invalid(
+            r#"{"customer":"c","items":[{"id":"i","qty":1.5}]}"#,
+            "items[0].qty",
+        );
+        invalid(
+            r#"{"customer":"c","items":[{"id":"i","qty":1e3}]}"#,
+            "items[0].qty",
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_the_limit_and_not_a_byte_further() {
+        assert_eq!(
+            read(Body::from(vec![b' '; BODY_BYTES_MAX]))
+                .await
+                .unwrap()
+                .len(),
+            BODY_BYTES_MAX
+        );
+        let longer = read(Body::from(vec![b' '; BODY_BYTES_MAX + 1]))
+            .await
+            .unwrap_err();
+        assert_eq!(longer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn an_endless_body_is_given_up() {
+        let chunk = Ok::<_, std::io::Error>(vec![b' '; BODY_BYTES_MAX]);
+        let endless = futures_util::stream::repeat_with(move || match &chunk {
+            Ok(chunk) => Ok(chunk.clone()),
+            Err(error) => Err(std::io::Error::from(error.kind())),
+        });
+        let refused = read(Body::from_stream(endless)).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}

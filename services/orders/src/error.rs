@@ -1,0 +1,15 @@
+//! What can go wrong when the service is set up.
+
+/// Why the orders service cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrdersError {
+    /// The base URL of the backends cannot be used.
+    #[error("cannot use `{url}` as the URL of the backends: {reason}")]
+    BackendsUrl {
+        /// The URL as it was given.
+        url: String,
+        /// What it must be.
+        reason: String,
+    },
+}
