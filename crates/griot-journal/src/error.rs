@@ -61,6 +61,12 @@ pub enum JournalError {
         /// What failed.
         reason: String,
     },
+    /// More waits for the disk than the journal holds. Nothing was stored.
+    #[error("{waiting} batches wait for the disk already: try again in a moment")]
+    Busy {
+        /// How many.
+        waiting: usize,
+    },
     /// The journal was closed.
     #[error("the journal is closed")]
     Closed,

@@ -3,15 +3,29 @@
 //! [`Journal`] is the contract that the embedded log, the in-memory journal and every database
 //! adapter keep; `griot-testkit` publishes the suite that proves it. [`SnapshotStore`] keeps
 //! states as a cache: a journal alone is always enough.
+//!
+//! [`EmbeddedLog`] is the journal in a directory of this machine, [`MemoryJournal`] the one that
+//! dies with its process. Everything that the former does to a disk goes through [`Storage`].
 
+mod embedded;
 mod error;
+mod index;
 mod journal;
+mod memory;
 mod record;
+mod selection;
 mod snapshot;
+mod storage;
 
+pub use embedded::{
+    BATCH_BYTES_MAX, EmbeddedLog, FRAME_BYTES, Options, PAGE_COMMITS_MAX, Preparation,
+    QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX, READS_MAX,
+};
 pub use error::{AppendError, JournalError};
 pub use journal::{BoxFuture, Filter, Journal, Page, SeqRange, Unsettled};
+pub use memory::MemoryJournal;
 pub use record::{
     Answer, Append, Appended, Batch, Commit, EventRecord, Metadata, RecordedEvent, ShardId,
 };
 pub use snapshot::{Snapshot, SnapshotBounds, SnapshotStore};
+pub use storage::{Files, Storage, StorageFile, StorageLock};

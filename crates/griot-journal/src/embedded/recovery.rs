@@ -1,0 +1,314 @@
+//! Opening: reads every frame, rebuilds the index, and decides about what does not check out.
+//!
+//! Only the log's end may be unfinished, and only where a write that was cut off explains it.
+//! Everything else is reported with its place, and nothing is changed.
+
+use std::sync::Arc;
+
+use super::committer::Tail;
+use super::frame::{
+    APPEND, CLAIM, DELETION, FrameHeader, HEADER_BYTES, RawRecord, SEGMENT_HEADER_BYTES,
+    SegmentHeader, VERSION,
+};
+use super::segments::{Maker, Segment, Segments, UNFINISHED};
+use super::verdict::{Verdict, judge};
+use super::wire::{Cursor, skim};
+use crate::index::{Index, Place};
+use crate::{JournalError, ShardId};
+
+/// A log as it was found.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) index: Index,
+    pub(crate) segments: Segments,
+    pub(crate) tail: Tail,
+    /// The segment behind the tail's, where it was made ahead.
+    pub(crate) next: Option<Segment>,
+}
+
+/// Reads the log; a directory without one gets its first segment.
+pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
+    let numbers = find_segments(maker)?;
+    let mut found = Vec::new();
+    for number in numbers {
+        found.push(open(maker, number)?);
+    }
+    if found.is_empty() {
+        found.push(maker.make(1, maker.segment_bytes)?);
+    }
+    let mut last = found.len().saturating_sub(1);
+    while last > 0 && is_unused(maker, found.get(last))? {
+        last = last.saturating_sub(1);
+    }
+    let mut walk = Walk {
+        maker,
+        index: Index::default(),
+        segments: Segments::new(maker.clone()),
+        number: 1,
+        is_marked: true,
+    };
+    let mut tail = None;
+    for (at, segment) in found.iter().take(last.saturating_add(1)).enumerate() {
+        tail = Some(walk.segment(segment, at == last)?);
+    }
+    let next = found.into_iter().nth(last.saturating_add(1));
+    let Walk {
+        index, segments, ..
+    } = walk;
+    // There is one segment at least, so there is a tail.
+    let tail = tail.ok_or(JournalError::Closed)?;
+    Ok(Recovered {
+        index,
+        segments,
+        tail,
+        next,
+    })
+}
+
+/// The numbers of the segments that are there: 1, 2, 3, … without a gap.
+fn find_segments(maker: &Maker) -> Result<Vec<u64>, JournalError> {
+    let directory = maker.directory();
+    let names = maker
+        .storage
+        .list(&directory)
+        .map_err(|error| maker.failed("list", &directory, error))?;
+    let mut numbers = Vec::new();
+    for name in names {
+        if name.ends_with(UNFINISHED) {
+            let path = directory.join(&name);
+            let removed = maker.storage.remove(&path);
+            removed.map_err(|error| maker.failed("remove", &path, error))?;
+        } else if let Some(number) = name.strip_suffix(".log").and_then(|name| name.parse().ok()) {
+            numbers.push(number);
+        } else {
+            tracing::warn!(name, "a file in the journal's directory is none of its own");
+        }
+    }
+    numbers.sort_unstable();
+    for (expected, &number) in (1..).zip(&numbers) {
+        if number != expected {
+            return Err(corrupt(
+                maker,
+                expected,
+                0,
+                "the segment is missing, but a later one is there",
+            ));
+        }
+    }
+    Ok(numbers)
+}
+
+fn open(maker: &Maker, number: u64) -> Result<Segment, JournalError> {
+    let path = maker.path(number);
+    let failed = |error| maker.failed("open", &path, error);
+    let file = maker.storage.open(&path).map_err(failed)?;
+    let capacity = file.size().map_err(failed)?;
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    file.read_at(&mut bytes, 0)
+        .map_err(|error| maker.failed("read", &path, error))?;
+    let Some(header) = SegmentHeader::decode(&bytes) else {
+        return Err(corrupt(
+            maker,
+            number,
+            0,
+            "the segment's header does not check out",
+        ));
+    };
+    if header.version > VERSION {
+        return Err(JournalError::NewerVersion {
+            path,
+            found: header.version,
+            supported: VERSION,
+        });
+    }
+    if header.number != number {
+        return Err(corrupt(
+            maker,
+            number,
+            0,
+            "the header is that of another segment",
+        ));
+    }
+    Ok(Segment {
+        number,
+        file,
+        salt: header.salt,
+        capacity,
+    })
+}
+
+/// Whether nothing was ever written behind a segment's header.
+fn is_unused(maker: &Maker, segment: Option<&Segment>) -> Result<bool, JournalError> {
+    let Some(segment) = segment else {
+        return Ok(true);
+    };
+    let mut buffer = vec![0; 1 << 20];
+    let mut position = Tail::START;
+    while position < segment.capacity {
+        let read = segment
+            .file
+            .read_at(&mut buffer, position)
+            .map_err(|error| maker.failed("read", &maker.path(segment.number), error))?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        if read == 0 || bytes.iter().any(|&byte| byte != 0) {
+            return Ok(read == 0);
+        }
+        position = position.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+    }
+    Ok(true)
+}
+
+struct Walk<'a> {
+    maker: &'a Maker,
+    index: Index,
+    segments: Segments,
+    /// The next frame's number.
+    number: u64,
+    is_marked: bool,
+}
+
+impl Walk<'_> {
+    /// Takes in a segment's frames, and says where they end.
+    fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<Tail, JournalError> {
+        let bytes = self.read(segment)?;
+        self.segments.add(segment.number, Arc::clone(&segment.file));
+        let mut at = SEGMENT_HEADER_BYTES;
+        while let Some((header, records)) = self.frame(segment, &bytes, at)? {
+            self.records(segment, &header, records, at.saturating_add(HEADER_BYTES))?;
+            let end = at.saturating_add(header.size());
+            self.segments
+                .advance(segment.number, bytes_of(at), bytes_of(end), header.first);
+            self.number = self.number.saturating_add(1);
+            self.is_marked = header.count == 0;
+            at = end;
+        }
+        let mut soiled = 0;
+        if let Some(last) = bytes
+            .iter()
+            .rposition(|&byte| byte != 0)
+            .filter(|&last| last >= at)
+        {
+            match judge(&bytes, at, segment.salt, self.number) {
+                Verdict::Unfinished if is_last => soiled = last.saturating_add(1),
+                Verdict::Unfinished => {
+                    return Err(self.corrupt(
+                        segment,
+                        at,
+                        "a frame that later ones follow is not whole",
+                    ));
+                }
+                Verdict::Damaged { at, reason } => return Err(self.corrupt(segment, at, reason)),
+            }
+        }
+        Ok(Tail {
+            segment: segment.clone(),
+            position: bytes_of(at),
+            number: self.number,
+            soiled: bytes_of(soiled),
+            is_marked: self.is_marked,
+        })
+    }
+
+    fn read(&self, segment: &Segment) -> Result<Vec<u8>, JournalError> {
+        let mut bytes = vec![0; usize::try_from(segment.capacity).unwrap_or(usize::MAX)];
+        let read = segment.file.read_at(&mut bytes, 0).map_err(|error| {
+            self.maker
+                .failed("read", &self.maker.path(segment.number), error)
+        })?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// The whole frame at a position, if there is one; an error where it is not the one to come.
+    fn frame<'b>(
+        &self,
+        segment: &Segment,
+        bytes: &'b [u8],
+        at: usize,
+    ) -> Result<Option<(FrameHeader, &'b [u8])>, JournalError> {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(header) = FrameHeader::decode(rest) else {
+            return Ok(None);
+        };
+        let Some(records) = header.records(rest) else {
+            return Ok(None);
+        };
+        if header.salt != segment.salt || header.number != self.number {
+            return Err(self.corrupt(segment, at, "the frame is not the one that comes here"));
+        }
+        if header.first != self.index.durable_offset().next() {
+            return Err(self.corrupt(segment, at, "the frame's first event is not the next one"));
+        }
+        Ok(Some((header, records)))
+    }
+
+    fn records(
+        &mut self,
+        segment: &Segment,
+        header: &FrameHeader,
+        records: &[u8],
+        start: usize,
+    ) -> Result<(), JournalError> {
+        let mut at = 0;
+        for _ in 0..header.count {
+            let record = RawRecord::decode(records, at);
+            let position = start.saturating_add(at);
+            let place = Place::new(segment.number, bytes_of(position));
+            let taken = record.and_then(|record| self.record(record.body, place));
+            taken.ok_or_else(|| {
+                self.corrupt(
+                    segment,
+                    position,
+                    "the record does not continue what is before it",
+                )
+            })?;
+            at = record.map_or(at, |record| record.next());
+        }
+        if at != records.len() {
+            let position = start.saturating_add(at);
+            return Err(self.corrupt(segment, position, "the frame is longer than its records"));
+        }
+        Ok(())
+    }
+
+    /// Takes in a record; `None` where it makes no sense here.
+    fn record(&mut self, body: &[u8], place: Place) -> Option<()> {
+        let mut cursor = Cursor(body);
+        match cursor.byte()? {
+            APPEND => self.index.replay(&skim(cursor)?, place),
+            CLAIM => {
+                let kind = cursor.text()?.to_owned();
+                let number = u32::try_from(cursor.number()?).ok()?;
+                let shard = ShardId {
+                    kind: kind.into(),
+                    number,
+                };
+                let epoch = griot_core::Epoch(cursor.number()?);
+                (epoch > self.index.epoch(&shard)).then(|| self.index.set_epoch(&shard, epoch))
+            }
+            DELETION => {
+                let entity = cursor.text()?.parse().ok()?;
+                self.index
+                    .delete(&entity, griot_core::Seq(cursor.number()?));
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    fn corrupt(&self, segment: &Segment, at: usize, reason: &str) -> JournalError {
+        corrupt(self.maker, segment.number, bytes_of(at), reason)
+    }
+}
+
+fn corrupt(maker: &Maker, number: u64, position: u64, reason: &str) -> JournalError {
+    JournalError::Corrupt {
+        path: maker.path(number),
+        position,
+        reason: reason.to_owned(),
+    }
+}
+
+fn bytes_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
