@@ -59,6 +59,11 @@ pub(crate) trait Delivery<E: Entity>: Send {
         true
     }
 
+    /// Whether it changes nothing, so that it can simply be decided again.
+    fn is_look(&self) -> bool {
+        false
+    }
+
     /// Text to keep beside what it does.
     fn metadata(&mut self) -> Metadata {
         Metadata::new()
@@ -172,6 +177,10 @@ pub(crate) struct Look<E, R> {
 impl<E: Entity, R: Send> Delivery<E> for Look<E, R> {
     fn target(&self) -> &Target {
         &self.target
+    }
+
+    fn is_look(&self) -> bool {
+        true
     }
 
     fn is_abandoned(&self) -> bool {

@@ -71,19 +71,18 @@ impl<E: Entity> EntityRef<E> {
     }
 
     /// Looks at the entity's state and sequence. It sees nothing that is not durable when the
-    /// answer comes.
+    /// answer comes; where what it saw turns out not to have become durable, it looks again.
     ///
     /// # Errors
     ///
-    /// [`AskError::Busy`], [`AskError::Unavailable`], or [`AskError::Unknown`] where what it saw
-    /// did not become durable, or not within the ask deadline.
+    /// [`AskError::Busy`], [`AskError::Unavailable`], or [`AskError::Unknown`] where there was no
+    /// answer within the ask deadline.
     pub async fn read<R: Send + 'static>(
         &self,
-        read: impl FnOnce(&E, Seq) -> R + Send + 'static,
+        mut read: impl FnMut(&E, Seq) -> R + Send + 'static,
     ) -> Result<R, AskError<Never>> {
-        let mut read = Some(read);
         let within = self.kind.limits.ask_deadline;
-        let look = move |state: &E, seq| read.take().map(|read| read(state, seq));
+        let look = move |state: &E, seq| Some(read(state, seq));
         let seen = self.kind.look(self.target.clone(), within, look).await?;
         seen.ok_or(AskError::Unknown)
     }

@@ -109,16 +109,13 @@ impl<E: Entity> Shard<E> {
                 biased;
                 result = appended(&mut self.in_flight) => self.finish_batch(result),
                 claimed = claimed(&mut self.claiming) => self.finish_claim(claimed),
-                open = self.mailbox.receive_batch(&mut inbox), if has_room => {
-                    if !open {
-                        self.draining = true;
-                    }
-                    self.take_in(&mut inbox);
-                }
+                _ = self.mailbox.receive_batch(&mut inbox), if has_room => self.take_in(&mut inbox),
                 _ = ticks.tick() => self.sweep(),
             }
             self.submit();
         }
+        self.mailbox.close();
+        self.refuse_all();
     }
 
     fn is_drained(&self) -> bool {
@@ -139,10 +136,7 @@ impl<E: Entity> Shard<E> {
                 ShardMessage::Recovered { slot, recovered } => {
                     self.finish_recovery(slot, *recovered);
                 }
-                ShardMessage::Drain => {
-                    self.draining = true;
-                    self.mailbox.close();
-                }
+                ShardMessage::Drain => self.draining = true,
             }
             if place % DECISIONS_PER_LOOK == DECISIONS_PER_LOOK - 1 {
                 self.submit();

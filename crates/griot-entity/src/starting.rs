@@ -284,8 +284,11 @@ fn perform_timer<E: Entity>(kind: &Arc<Kind<E>>) -> Perform {
                 ..Terms::default()
             };
             let target = Target::new(job.entity.clone());
-            let delivered = deliver(Arc::clone(&kind), target, payload.clone(), terms).await;
-            ended(delivered)
+            let ended = ended(deliver(Arc::clone(&kind), target, payload.clone(), terms).await);
+            if ended == Ended::Settled {
+                kind.effects.withdraw(&job.entity, job.record.id);
+            }
+            ended
         })
     })
 }
@@ -314,6 +317,7 @@ fn perform_message<E: Entity>(kind: &Arc<Kind<E>>) -> Perform {
                 kind.settle(Target::new(job.entity.clone()), job.record.id)
             })
             .await;
+            kind.effects.withdraw(&job.entity, job.record.id);
             Ended::Settled
         })
     })

@@ -191,6 +191,7 @@ impl<E: Entity> CallKind<E> {
                     )
                 })
                 .await;
+                kind.effects.withdraw(&job.entity, job.record.id);
                 Ended::Settled
             })
         })

@@ -63,7 +63,13 @@ impl<E: Entity> Shard<E> {
         if let Some(effect) = delivery.settles()
             && !slot.is_unsettled(effect)
         {
-            return delivery.fail(Failure::Settled);
+            // What settled it may be undone yet: then this is tried again.
+            let certain = slot.last_batch <= self.durable_batch;
+            return delivery.fail(if certain {
+                Failure::Settled
+            } else {
+                Failure::Busy
+            });
         }
         match answered_before(slot, delivery) {
             Known::No(delivery) => self.decide_new(number, delivery),

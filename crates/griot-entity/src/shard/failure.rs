@@ -138,18 +138,19 @@ impl<E: Entity> Shard<E> {
         self.recover_lost();
     }
 
-    /// Tells an asker that its append failed, or lets it wait for what the recovery finds.
+    /// Tells an asker that its append failed, or lets it wait for the recovery: a command with a key
+    /// for its true answer, a look for another one.
     fn tell(&mut self, delivery: BoxDelivery<E>, failure: Failure) {
-        if failure == Failure::Unknown && delivery.key().is_some() {
-            let target = delivery.target();
-            if let Some(number) = self.table.find(target.hash, &target.id)
-                && let Some(slot) = self.table.get_mut(number)
-                && slot.phase == Phase::Recovering
-            {
-                return slot.extra().unknown.push(delivery);
+        let target = delivery.target();
+        let number = self.table.find(target.hash, &target.id);
+        let slot = number.and_then(|number| self.table.get_mut(number));
+        match slot.filter(|slot| slot.phase == Phase::Recovering) {
+            Some(slot) if delivery.is_look() => slot.extra().waiting.push_back(delivery),
+            Some(slot) if failure == Failure::Unknown && delivery.key().is_some() => {
+                slot.extra().unknown.push(delivery);
             }
+            _ => self.turn_away(delivery, failure),
         }
-        self.turn_away(delivery, failure);
     }
 
     /// Forgets an entity's state. Its commands wait until [`Self::recover_lost`] has it read back.
@@ -236,7 +237,7 @@ impl<E: Entity> Shard<E> {
     }
 
     /// Tells everybody who waits that the shard cannot serve now.
-    fn refuse_all(&mut self) {
+    pub(super) fn refuse_all(&mut self) {
         let mut inbox = std::collections::VecDeque::new();
         self.mailbox.try_receive_batch(&mut inbox);
         for message in inbox {
@@ -247,10 +248,7 @@ impl<E: Entity> Shard<E> {
                 super::ShardMessage::Recovered { slot, recovered } => {
                     self.finish_recovery(slot, *recovered)
                 }
-                super::ShardMessage::Drain => {
-                    self.draining = true;
-                    self.mailbox.close();
-                }
+                super::ShardMessage::Drain => self.draining = true,
             }
         }
     }

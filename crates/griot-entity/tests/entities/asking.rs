@@ -18,9 +18,18 @@ async fn a_command_is_answered_and_remembered() {
     assert_eq!(alice.ask(Add(5)).await, Ok(5));
     assert_eq!(alice.ask(Add(-2)).await, Ok(3));
     assert_eq!(alice.ask(Add(-9)).await, Err(AskError::Rejected(Overdrawn)));
-    assert_eq!(alice.read(|state, seq| (state.total, seq)).await, Ok((3, Seq(2))));
-    let history = griot.history::<Ledger>("alice", SeqRange::ALL).await.unwrap();
-    let names: Vec<_> = history.iter().map(|event| (event.seq.get(), &*event.event.name)).collect();
+    assert_eq!(
+        alice.read(|state, seq| (state.total, seq)).await,
+        Ok((3, Seq(2)))
+    );
+    let history = griot
+        .history::<Ledger>("alice", SeqRange::ALL)
+        .await
+        .unwrap();
+    let names: Vec<_> = history
+        .iter()
+        .map(|event| (event.seq.get(), &*event.event.name))
+        .collect();
     assert_eq!(names, [(1, "Added"), (2, "Added")]);
 }
 
@@ -41,13 +50,19 @@ async fn the_next_command_does_not_wait_for_the_last_ones_sync() {
     let griot = start_on(Arc::clone(&gate) as _, entities()).await;
     let hot = ledger(&griot, "hot");
     gate.shut();
-    let asked: Vec<_> = (0..100).map(|_| tokio::spawn(hot.ask(Add(1)).into_future())).collect();
+    let asked: Vec<_> = (0..100)
+        .map(|_| tokio::spawn(hot.ask(Add(1)).into_future()))
+        .collect();
     gate.reached(1).await;
     gate.open();
     for (answer, expected) in join_all(asked).await.into_iter().zip(1..) {
         assert_eq!(answer.unwrap(), Ok(expected));
     }
-    assert!(gate.batches().len() <= 3, "one on its way, the rest gathered: {:?}", gate.batches());
+    assert!(
+        gate.batches().len() <= 3,
+        "one on its way, the rest gathered: {:?}",
+        gate.batches()
+    );
 }
 
 #[tokio::test]
@@ -81,14 +96,23 @@ async fn g3_a_repeated_command_has_one_effect_and_one_answer() {
     let griot = start_on(Arc::clone(&journal) as _, entities()).await;
     let alice = ledger(&griot, "alice");
     assert_eq!(alice.ask(Add(5)).key("k").await, Ok(5));
-    assert_eq!(alice.ask(Add(-9)).key("no").await, Err(AskError::Rejected(Overdrawn)));
+    assert_eq!(
+        alice.ask(Add(-9)).key("no").await,
+        Err(AskError::Rejected(Overdrawn))
+    );
     alice.ask(Add(50)).await.unwrap();
-    let both = join_all([alice.ask(Add(7)).key("twice").into_future(), alice.ask(Add(7)).key("twice").into_future()]);
+    let both = join_all([
+        alice.ask(Add(7)).key("twice").into_future(),
+        alice.ask(Add(7)).key("twice").into_future(),
+    ]);
     assert_eq!(both.await, [Ok(62), Ok(62)]);
     for griot in [griot, start_on(journal, entities()).await] {
         let alice = ledger(&griot, "alice");
         assert_eq!(alice.ask(Add(5)).key("k").await, Ok(5));
-        assert_eq!(alice.ask(Add(-9)).key("no").await, Err(AskError::Rejected(Overdrawn)));
+        assert_eq!(
+            alice.ask(Add(-9)).key("no").await,
+            Err(AskError::Rejected(Overdrawn))
+        );
         assert_eq!(alice.ask(Add(7)).key("twice").await, Ok(62));
         assert_eq!(alice.ask(Add(6)).key("k").await, Err(AskError::KeyReused));
         assert_eq!(alice.read(|state, _| state.total).await, Ok(62));
@@ -107,19 +131,35 @@ async fn g10_a_full_mailbox_answers_busy() {
     let griot = start_on(Arc::clone(&gate) as _, entities().limits(limits)).await;
     gate.shut();
     let alice = ledger(&griot, "alice");
-    let asked: Vec<_> = (0..100).map(|_| tokio::spawn(alice.ask(Add(1)).into_future())).collect();
+    let asked: Vec<_> = (0..100)
+        .map(|_| tokio::spawn(alice.ask(Add(1)).into_future()))
+        .collect();
     let reached = async {
         while asked.iter().filter(|ask| ask.is_finished()).count() < 100 - 4 * 4 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(SOON, reached).await.expect("those that do not fit are told at once");
+    tokio::time::timeout(SOON, reached)
+        .await
+        .expect("those that do not fit are told at once");
     gate.open();
-    let answers: Vec<_> = join_all(asked).await.into_iter().map(Result::unwrap).collect();
+    let answers: Vec<_> = join_all(asked)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     let done = answers.iter().filter(|answer| answer.is_ok()).count();
-    assert!(answers.iter().all(|answer| matches!(answer, Ok(_) | Err(AskError::Busy))));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| matches!(answer, Ok(_) | Err(AskError::Busy)))
+    );
     let total = alice.read(|state, _| state.total).await.unwrap();
-    assert_eq!(usize::try_from(total).unwrap(), done, "busy means that nothing happened");
+    assert_eq!(
+        usize::try_from(total).unwrap(),
+        done,
+        "busy means that nothing happened"
+    );
 }
 
 #[tokio::test]
@@ -128,10 +168,17 @@ async fn g5_an_asker_whose_deadline_passes_is_told_unknown() {
     let griot = start_on(Arc::clone(&gate) as _, entities()).await;
     let alice = ledger(&griot, "alice");
     gate.shut();
-    let asked = alice.ask(Add(5)).key("k").deadline(Duration::from_millis(20));
+    let asked = alice
+        .ask(Add(5))
+        .key("k")
+        .deadline(Duration::from_millis(20));
     assert_eq!(asked.await, Err(AskError::Unknown));
     gate.open();
-    assert_eq!(alice.ask(Add(5)).key("k").await, Ok(5), "asked again, the true answer");
+    assert_eq!(
+        alice.ask(Add(5)).key("k").await,
+        Ok(5),
+        "asked again, the true answer"
+    );
     assert_eq!(alice.read(|state, _| state.total).await, Ok(5));
 }
 
@@ -141,14 +188,20 @@ async fn a_wait_ends_with_the_state_it_waits_for_or_with_its_time() {
     let alice = ledger(&griot, "alice");
     let waiter = alice.clone();
     let waiting = tokio::spawn(async move {
-        waiter.wait_until(SOON, |state, seq| (state.total >= 3).then_some((state.total, seq))).await
+        waiter
+            .wait_until(SOON, |state, seq| {
+                (state.total >= 3).then_some((state.total, seq))
+            })
+            .await
     });
     for _ in 0..5 {
         alice.ask(Add(1)).await.unwrap();
     }
     let (total, seq) = waiting.await.unwrap().unwrap().unwrap();
     assert!(total >= 3 && i64::try_from(seq.get()).unwrap() == total);
-    let never = alice.wait_until(Duration::from_millis(20), |state, _| (state.total > 100).then_some(()));
+    let never = alice.wait_until(Duration::from_millis(20), |state, _| {
+        (state.total > 100).then_some(())
+    });
     assert_eq!(never.await, Ok(None));
 }
 
@@ -161,20 +214,39 @@ async fn every_past_state_can_be_recited() {
     }
     let at = |moment| griot.state_at::<Ledger>("alice", moment);
     assert_eq!(at(Moment::Seq(Seq(4))).await.unwrap().unwrap().0.total, 10);
-    assert_eq!(at(Moment::Seq(Seq(99))).await.unwrap().unwrap(), (
-        alice.read(|state, _| state.clone()).await.unwrap(),
-        Seq(10)
-    ));
+    assert_eq!(
+        at(Moment::Seq(Seq(99))).await.unwrap().unwrap(),
+        (alice.read(|state, _| state.clone()).await.unwrap(), Seq(10))
+    );
     assert!(at(Moment::Seq(Seq(0))).await.unwrap().is_none());
-    let events = griot.history::<Ledger>("alice", SeqRange::ALL).await.unwrap();
-    let third = events.iter().rfind(|event| event.at <= events[2].at).unwrap();
-    assert_eq!(at(Moment::At(events[2].at)).await.unwrap().unwrap().1, third.seq);
-    assert!(griot.state_at::<Ledger>("nobody", Moment::Seq(Seq::MAX)).await.unwrap().is_none());
+    let events = griot
+        .history::<Ledger>("alice", SeqRange::ALL)
+        .await
+        .unwrap();
+    let third = events
+        .iter()
+        .rfind(|event| event.at <= events[2].at)
+        .unwrap();
+    assert_eq!(
+        at(Moment::At(events[2].at)).await.unwrap().unwrap().1,
+        third.seq
+    );
+    assert!(
+        griot
+            .state_at::<Ledger>("nobody", Moment::Seq(Seq::MAX))
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
 async fn a_name_that_no_entity_can_have_is_an_error() {
     let griot = start(entities()).await;
     assert!(griot.entity::<Ledger>("").is_err());
-    assert!(griot.entity::<Ledger>(&"x".repeat(EntityId::ID_BYTES_MAX + 1)).is_err());
+    assert!(
+        griot
+            .entity::<Ledger>(&"x".repeat(EntityId::ID_BYTES_MAX + 1))
+            .is_err()
+    );
 }

@@ -22,11 +22,15 @@ async fn g9_a_drain_finishes_what_was_accepted_and_turns_the_rest_away() {
         async move { griot.drain(SOON).await }
     });
     let turned_away = async {
-        while alice.ask(Add(1)).deadline(Duration::from_millis(1)).await != Err(AskError::Unavailable) {
+        while alice.ask(Add(1)).deadline(Duration::from_millis(1)).await
+            != Err(AskError::Unavailable)
+        {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(SOON, turned_away).await.expect("intake stops at once");
+    tokio::time::timeout(SOON, turned_away)
+        .await
+        .expect("intake stops at once");
     gate.open();
     assert_eq!(accepted.await.unwrap(), Ok(1));
     assert!(draining.await.unwrap().in_time);
@@ -42,12 +46,18 @@ async fn g9_a_drain_ends_at_its_deadline_and_the_effect_goes_on_at_the_next_star
         std::future::pending()
     });
     let griot = start_on(Arc::clone(&gate) as _, hanging).await;
-    ledger(&griot, "alice").ask(Want::Fetch("x".into())).await.unwrap();
+    ledger(&griot, "alice")
+        .ask(Want::Fetch("x".into()))
+        .await
+        .unwrap();
     started.notified().await;
     let drained = griot.drain(Duration::from_millis(50)).await;
     assert!(!drained.in_time);
     assert_eq!(drained.effects_left, 1);
-    let working = entities().call(CallPolicy::default(), |Fetch(what), _: CallContext| async move { Ok(what) });
+    let working = entities().call(
+        CallPolicy::default(),
+        |Fetch(what), _: CallContext| async move { Ok(what) },
+    );
     let griot = start_on(gate, working).await;
     let outcomes = crate::ledger::outcomes(&ledger(&griot, "alice"), 1).await;
     assert_eq!(outcomes, ["\"x\""]);

@@ -110,7 +110,10 @@ async fn g6_after_a_crash_what_has_no_outcome_runs_again_and_what_has_one_never_
     let griot = start_on(journal, working).await;
     let alice = ledger(&griot, "alice");
     assert_eq!(outcomes(&alice, 2).await, ["\"done\"", "\"open\""]);
-    assert!(keys.lock().unwrap().values().all(|count| *count == 1), "{keys:?}");
+    assert!(
+        keys.lock().unwrap().values().all(|count| *count == 1),
+        "{keys:?}"
+    );
 }
 
 #[tokio::test]
@@ -133,7 +136,11 @@ async fn g6_an_outcome_whose_append_is_lost_is_brought_back_again() {
         go.add_permits(1);
         assert_eq!(outcomes(&alice, 1).await, ["\"x\""], "{fault:?}");
         alice.ask(Add(1)).await.unwrap();
-        assert_eq!(alice.read(|state, _| state.outcomes.len()).await, Ok(1), "{fault:?}");
+        assert_eq!(
+            alice.read(|state, _| state.outcomes.len()).await,
+            Ok(1),
+            "{fault:?}"
+        );
         assert_eq!(griot.effects(), 0, "{fault:?}");
     }
 }
@@ -141,11 +148,17 @@ async fn g6_an_outcome_whose_append_is_lost_is_brought_back_again() {
 #[tokio::test]
 async fn g6_an_effect_whose_recording_was_thought_lost_is_performed() {
     let gate = Gate::new();
-    let fetching = entities().call(quick(), |Fetch(what), _: CallContext| async move { Ok(what) });
+    let fetching = entities().call(
+        quick(),
+        |Fetch(what), _: CallContext| async move { Ok(what) },
+    );
     let griot = start_on(Arc::clone(&gate) as _, fetching).await;
     let alice = ledger(&griot, "alice");
     gate.fail_next(Fault::AnswerLost);
-    assert_eq!(alice.ask(Want::Fetch("x".into())).await, Err(AskError::Unknown));
+    assert_eq!(
+        alice.ask(Want::Fetch("x".into())).await,
+        Err(AskError::Unknown)
+    );
     assert_eq!(outcomes(&alice, 1).await, ["\"x\""]);
 }
 
@@ -167,7 +180,10 @@ async fn a_refusal_and_a_spent_deadline_are_outcomes_too() {
     assert_eq!(outcomes(&alice, 1).await, ["refused: not here"]);
     alice.ask(Want::Fetch("down".into())).await.unwrap();
     let all = outcomes(&alice, 2).await;
-    assert!(all[1].starts_with("gave up after") && all[1].ends_with("still down"), "{all:?}");
+    assert!(
+        all[1].starts_with("gave up after") && all[1].ends_with("still down"),
+        "{all:?}"
+    );
 }
 
 #[tokio::test]
@@ -231,19 +247,24 @@ async fn g10_beyond_the_limit_on_effects_new_ones_are_busy_and_nothing_else_is()
     };
     let go = Arc::new(Semaphore::new(0));
     let permit = Arc::clone(&go);
-    let holding = entities().limits(limits).call(quick(), move |Fetch(what), _: CallContext| {
-        let permit = Arc::clone(&permit);
-        async move {
-            permit.acquire().await.unwrap().forget();
-            Ok(what)
-        }
-    });
+    let holding = entities()
+        .limits(limits)
+        .call(quick(), move |Fetch(what), _: CallContext| {
+            let permit = Arc::clone(&permit);
+            async move {
+                permit.acquire().await.unwrap().forget();
+                Ok(what)
+            }
+        });
     let griot = start(holding).await;
     let alice = ledger(&griot, "alice");
     for n in 0..3 {
         alice.ask(Want::Fetch(n.to_string())).await.unwrap();
     }
-    assert_eq!(alice.ask(Want::Fetch("more".into())).await, Err(AskError::Busy));
+    assert_eq!(
+        alice.ask(Want::Fetch("more".into())).await,
+        Err(AskError::Busy)
+    );
     assert_eq!(alice.ask(Add(1)).await, Ok(1));
     go.add_permits(3);
     outcomes(&alice, 3).await;
@@ -254,7 +275,10 @@ async fn g10_beyond_the_limit_on_effects_new_ones_are_busy_and_nothing_else_is()
 async fn a_call_nobody_registered_is_refused_when_it_is_decided() {
     let griot = start(entities()).await;
     let alice = ledger(&griot, "alice");
-    assert_eq!(alice.ask(Want::Fetch("x".into())).await, Err(AskError::Unavailable));
+    assert_eq!(
+        alice.ask(Want::Fetch("x".into())).await,
+        Err(AskError::Unavailable)
+    );
     assert_eq!(alice.read(|_, seq| seq.get()).await, Ok(0));
 }
 
@@ -267,7 +291,10 @@ async fn g6_a_message_to_another_entity_arrives_once() {
         if n % 2 == 0 {
             gate.fail_next(Fault::AnswerLost);
         }
-        let _ = alice.ask(Want::AddTo("bob".into(), 10)).key(format!("m{n}")).await;
+        let _ = alice
+            .ask(Want::AddTo("bob".into(), 10))
+            .key(format!("m{n}"))
+            .await;
     }
     let arrived = bob.wait_until(SOON, |state, _| (state.total >= 50).then_some(()));
     arrived.await.unwrap().expect("all five arrive");
@@ -276,7 +303,9 @@ async fn g6_a_message_to_another_entity_arrives_once() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(SOON, settled).await.expect("all are settled");
+    tokio::time::timeout(SOON, settled)
+        .await
+        .expect("all are settled");
     assert_eq!(bob.read(|state, _| state.total).await, Ok(50));
 }
 
@@ -287,7 +316,10 @@ async fn a_publication_is_recorded_with_its_decision() {
     let alice = ledger(&griot, "alice");
     alice.ask(Want::Publish("totals".into())).await.unwrap();
     let id = EntityId::new(<Ledger as griot_core::Entity>::KIND, "alice").unwrap();
-    let commits = journal.commits(&id, griot_core::Seq::ZERO, 0, 10).await.unwrap();
+    let commits = journal
+        .commits(&id, griot_core::Seq::ZERO, 0, 10)
+        .await
+        .unwrap();
     assert_eq!(commits[0].append.effects[0].effect.name(), "totals");
     assert_eq!(griot.effects(), 0);
 }
@@ -316,7 +348,11 @@ async fn g6_a_timer_survives_a_restart_and_fires_once_when_its_time_has_come() {
     let griot = timed(&journal, began.after(10 * day)).await;
     let alice = ledger(&griot, "alice");
     tokio::time::advance(20 * day - Duration::from_secs(5)).await;
-    assert_eq!(alice.read(|state, _| state.total).await, Ok(0), "not before its time");
+    assert_eq!(
+        alice.read(|state, _| state.total).await,
+        Ok(0),
+        "not before its time"
+    );
     tokio::time::advance(Duration::from_secs(6)).await;
     let fired = alice.wait_until(SOON, |state, _| (state.total == 7).then_some(()));
     fired.await.unwrap().expect("it fires");
@@ -324,7 +360,10 @@ async fn g6_a_timer_survives_a_restart_and_fires_once_when_its_time_has_come() {
 
     let griot = timed(&journal, began.after(60 * day)).await;
     assert_eq!(griot.effects(), 0);
-    assert_eq!(ledger(&griot, "alice").read(|state, _| state.total).await, Ok(7));
+    assert_eq!(
+        ledger(&griot, "alice").read(|state, _| state.total).await,
+        Ok(7)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,7 +371,10 @@ async fn a_cancelled_timer_never_fires() {
     let journal = Arc::new(MemoryJournal::new());
     let griot = timed(&journal, Timestamp::from_micros(0)).await;
     let alice = ledger(&griot, "alice");
-    alice.ask(Want::AddLater(Duration::from_secs(60), 7)).await.unwrap();
+    alice
+        .ask(Want::AddLater(Duration::from_secs(60), 7))
+        .await
+        .unwrap();
     assert_eq!(griot.effects(), 1);
     alice.ask(Want::CancelTimer).await.unwrap();
     assert_eq!(griot.effects(), 0);

@@ -19,8 +19,16 @@ async fn g5_a_command_whose_answer_was_lost_gets_its_true_answer_by_key() {
     gate.fail_next(Fault::AnswerLost);
     assert_eq!(alice.ask(Add(5)).key("k").await, Ok(6));
     gate.fail_next(Fault::AnswerLost);
-    assert_eq!(alice.ask(Add(5)).await, Err(AskError::Unknown), "without a key nobody can tell");
-    assert_eq!(alice.read(|state, _| state.total).await, Ok(11), "it was stored, and recovery found it");
+    assert_eq!(
+        alice.ask(Add(5)).await,
+        Err(AskError::Unknown),
+        "without a key nobody can tell"
+    );
+    assert_eq!(
+        alice.read(|state, _| state.total).await,
+        Ok(11),
+        "it was stored, and recovery found it"
+    );
 }
 
 #[tokio::test]
@@ -38,10 +46,24 @@ async fn g2_everything_decided_on_top_of_a_lost_append_is_undone() {
     tokio::task::yield_now().await;
     gate.open();
     assert_eq!(first.await.unwrap(), Err(AskError::Unknown));
-    let late: i64 = on_top.await.unwrap().iter().filter(|answer| answer.is_ok()).count().try_into().unwrap();
+    let late: i64 = on_top
+        .await
+        .unwrap()
+        .iter()
+        .filter(|answer| answer.is_ok())
+        .count()
+        .try_into()
+        .unwrap();
     assert_eq!(alice.read(|state, _| state.total).await, Ok(1 + 100 * late));
-    assert_eq!(alice.ask(Add(10)).key("first").await, Ok(11 + 100 * late), "it can be asked again");
-    let history = griot.history::<Ledger>("alice", SeqRange::ALL).await.unwrap();
+    assert_eq!(
+        alice.ask(Add(10)).key("first").await,
+        Ok(11 + 100 * late),
+        "it can be asked again"
+    );
+    let history = griot
+        .history::<Ledger>("alice", SeqRange::ALL)
+        .await
+        .unwrap();
     let seqs = history.iter().map(|event| event.seq.get());
     assert!(seqs.eq(1..=u64::try_from(history.len()).unwrap()));
 }
@@ -68,8 +90,16 @@ async fn g4_a_stale_owner_is_fenced_recovers_and_goes_on() {
     let new = start_on(journal, entities()).await;
     assert_eq!(ledger(&new, "alice").ask(Add(2)).await, Ok(3));
     let stale = ledger(&old, "alice").ask(Add(10)).key("k").await;
-    assert_eq!(stale, Err(AskError::Unknown), "its state was behind, so nothing is stored");
-    assert_eq!(ledger(&old, "alice").ask(Add(10)).key("k").await, Ok(13), "it claimed and recovered");
+    assert_eq!(
+        stale,
+        Err(AskError::Unknown),
+        "its state was behind, so nothing is stored"
+    );
+    assert_eq!(
+        ledger(&old, "alice").ask(Add(10)).key("k").await,
+        Ok(13),
+        "it claimed and recovered"
+    );
     let history = old.history::<Ledger>("alice", SeqRange::ALL).await.unwrap();
     assert!(history.iter().map(|event| event.seq.get()).eq(1..=3));
 }
@@ -111,13 +141,20 @@ async fn g4_a_conflict_on_one_entity_spares_its_neighbours() {
     let before = gate.batches().len();
     let blocker = tokio::spawn(other.ask(Add(1)).into_future());
     gate.reached(before + 1).await;
-    let (conflicting, neighbour) = (mine.ask(Add(5)).into_future(), other.ask(Add(1)).into_future());
+    let (conflicting, neighbour) = (
+        mine.ask(Add(5)).into_future(),
+        other.ask(Add(1)).into_future(),
+    );
     gate.open();
     let (conflicting, neighbour) = tokio::join!(conflicting, neighbour);
     assert_eq!(blocker.await.unwrap(), Ok(1));
     assert_eq!(neighbour, Ok(2), "the neighbour's decision stands");
     assert_eq!(conflicting, Err(AskError::Unknown));
-    assert_eq!(mine.ask(Add(5)).await, Ok(1006), "recovered, with what the other wrote");
+    assert_eq!(
+        mine.ask(Add(5)).await,
+        Ok(1006),
+        "recovered, with what the other wrote"
+    );
 }
 
 #[tokio::test]

@@ -61,7 +61,10 @@ impl Gate {
     /// Waits until this many appends have reached the journal, held up or not.
     pub(crate) async fn reached(&self, count: usize) {
         let mut batches = self.batches.subscribe();
-        batches.wait_for(|sizes| sizes.len() >= count).await.unwrap();
+        batches
+            .wait_for(|sizes| sizes.len() >= count)
+            .await
+            .unwrap();
     }
 
     /// The sizes of the batches so far.
@@ -73,7 +76,8 @@ impl Gate {
 impl Journal for Gate {
     fn append(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move {
-            self.batches.send_modify(|sizes| sizes.push(batch.appends.len()));
+            self.batches
+                .send_modify(|sizes| sizes.push(batch.appends.len()));
             let mut open = self.open.subscribe();
             open.wait_for(|open| *open).await.unwrap();
             let fault = self.faults.lock().unwrap().pop_front();
@@ -100,7 +104,9 @@ impl Journal for Gate {
     ) -> BoxFuture<'a, Result<Vec<Commit>, JournalError>> {
         Box::pin(async move {
             let mut held = self.readable.subscribe();
-            held.wait_for(|held| held.as_ref() != Some(entity)).await.unwrap();
+            held.wait_for(|held| held.as_ref() != Some(entity))
+                .await
+                .unwrap();
             self.inner.commits(entity, from, skip, limit).await
         })
     }

@@ -209,6 +209,8 @@ pub(crate) async fn outcomes(ledger: &EntityRef<Ledger>, count: usize) -> Vec<St
 /// The names of two ledgers that share a shard.
 pub(crate) fn neighbours() -> (String, String) {
     let shard = |id: &str| EntityId::new(Ledger::KIND, id).unwrap().shard(2);
-    let second = (0..).map(|n| format!("b{n}")).find(|id| shard(id) == shard("a"));
+    let second = (0..)
+        .map(|n| format!("b{n}"))
+        .find(|id| shard(id) == shard("a"));
     ("a".to_owned(), second.unwrap())
 }

@@ -23,7 +23,9 @@ async fn g1_a_restart_recovers_every_entity() {
     drop(griot);
     let griot = start_on(journal, entities()).await;
     for n in 0..200_i64 {
-        let read = ledger(&griot, &format!("l{n}")).read(|state, seq| (state.total, seq)).await;
+        let read = ledger(&griot, &format!("l{n}"))
+            .read(|state, seq| (state.total, seq))
+            .await;
         assert_eq!(read, Ok((3 * n, Seq(3))));
     }
 }
@@ -37,14 +39,20 @@ async fn a_slow_recovery_holds_up_nobody_else_and_its_commands_wait() {
     let griot = start_on(Arc::clone(&gate) as _, entities()).await;
     let (slow, quick) = (ledger(&griot, &a), ledger(&griot, &b));
     gate.hold_reads_of(Some(slow.id().clone()));
-    let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(slow.ask(Add(1)).into_future())).collect();
+    let waiting: Vec<_> = (0..10)
+        .map(|_| tokio::spawn(slow.ask(Add(1)).into_future()))
+        .collect();
     for total in 1..=10 {
         assert_eq!(quick.ask(Add(1)).await, Ok(total));
     }
     assert!(waiting.iter().all(|asked| !asked.is_finished()));
     gate.hold_reads_of(None);
     for (answer, total) in join_all(waiting).await.into_iter().zip(2..) {
-        assert_eq!(answer.unwrap(), Ok(total), "in the order in which they came");
+        assert_eq!(
+            answer.unwrap(),
+            Ok(total),
+            "in the order in which they came"
+        );
     }
 }
 
@@ -60,13 +68,25 @@ async fn g10_commands_that_wait_for_a_recovery_are_bounded() {
     let griot = start_on(Arc::clone(&gate) as _, entities().limits(limits)).await;
     let slow = ledger(&griot, "a");
     gate.hold_reads_of(Some(slow.id().clone()));
-    let asked: Vec<_> = (0..10).map(|_| tokio::spawn(slow.ask(Add(1)).into_future())).collect();
+    let asked: Vec<_> = (0..10)
+        .map(|_| tokio::spawn(slow.ask(Add(1)).into_future()))
+        .collect();
     while asked.iter().filter(|asked| asked.is_finished()).count() < 7 {
         tokio::task::yield_now().await;
     }
     gate.hold_reads_of(None);
-    let answers: Vec<_> = join_all(asked).await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(answers.iter().filter(|answer| **answer == Err(AskError::Busy)).count(), 7);
+    let answers: Vec<_> = join_all(asked)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| **answer == Err(AskError::Busy))
+            .count(),
+        7
+    );
     assert_eq!(slow.read(|state, _| state.total).await, Ok(4));
 }
 
@@ -79,7 +99,10 @@ async fn g10_the_limit_on_entities_in_memory_holds_and_loses_nothing() {
     let griot = start_on(Arc::new(MemoryJournal::new()), entities().limits(limits)).await;
     for round in 1..=3_i64 {
         for n in 0..300 {
-            assert_eq!(ledger(&griot, &format!("l{n}")).ask(Add(1)).await, Ok(round));
+            assert_eq!(
+                ledger(&griot, &format!("l{n}")).ask(Add(1)).await,
+                Ok(round)
+            );
         }
     }
 }
@@ -96,13 +119,24 @@ async fn an_idle_entity_leaves_memory_and_comes_back_as_it_was() {
     assert_eq!(alice.ask(Add(1)).key("k").await, Ok(1));
     tokio::time::advance(Duration::from_secs(5)).await;
     gate.hold_reads_of(Some(alice.id().clone()));
-    assert_eq!(alice.ask(Add(1)).await, Ok(2), "still in memory: nothing is read");
+    assert_eq!(
+        alice.ask(Add(1)).await,
+        Ok(2),
+        "still in memory: nothing is read"
+    );
     // The clock moves on its own while everything is idle.
     tokio::time::sleep(Duration::from_secs(40)).await;
     let asked = tokio::spawn(alice.ask(Add(1)).into_future());
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(!asked.is_finished(), "it has left memory, so it must be read");
+    assert!(
+        !asked.is_finished(),
+        "it has left memory, so it must be read"
+    );
     gate.hold_reads_of(None);
     assert_eq!(asked.await.unwrap(), Ok(3));
-    assert_eq!(alice.ask(Add(1)).key("k").await, Ok(1), "its keys came back, too");
+    assert_eq!(
+        alice.ask(Add(1)).key("k").await,
+        Ok(1),
+        "its keys came back, too"
+    );
 }

@@ -36,18 +36,26 @@ async fn latest(store: &MemoryJournal, seq: u64) -> Option<Snapshot> {
 
 /// Twenty-five commands, and the snapshots after the tenth and the twentieth.
 async fn filled() -> (Arc<MemoryJournal>, Arc<MemoryJournal>) {
-    let (journal, snapshots) = (Arc::new(MemoryJournal::new()), Arc::new(MemoryJournal::new()));
+    let (journal, snapshots) = (
+        Arc::new(MemoryJournal::new()),
+        Arc::new(MemoryJournal::new()),
+    );
     let griot = start(&journal, &snapshots).await;
     let alice = ledger(&griot, "alice");
     for n in 0..25 {
         alice.ask(Add(1)).key(format!("k{n}")).await.unwrap();
     }
     let saved = async {
-        while latest(&snapshots, 20).await.is_none_or(|snapshot| snapshot.seq != Seq(20)) {
+        while latest(&snapshots, 20)
+            .await
+            .is_none_or(|snapshot| snapshot.seq != Seq(20))
+        {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(SOON, saved).await.expect("the second snapshot is saved soon");
+    tokio::time::timeout(SOON, saved)
+        .await
+        .expect("the second snapshot is saved soon");
     (journal, snapshots)
 }
 
@@ -56,10 +64,13 @@ async fn g3_a_snapshot_carries_the_keys() {
     let (journal, snapshots) = filled().await;
     let alice = EntityId::new("ledger", "alice").unwrap();
     // Without its first twenty events only the snapshot can know them.
-    journal.delete(&alice, Seq(20)).await.unwrap();
+    Journal::delete(&*journal, &alice, Seq(20)).await.unwrap();
     let griot = start(&journal, &snapshots).await;
     let alice = ledger(&griot, "alice");
-    assert_eq!(alice.read(|state, seq| (state.total, seq)).await, Ok((25, Seq(25))));
+    assert_eq!(
+        alice.read(|state, seq| (state.total, seq)).await,
+        Ok((25, Seq(25)))
+    );
     assert_eq!(alice.ask(Add(1)).key("k3").await, Ok(4));
     assert_eq!(alice.ask(Add(1)).key("k23").await, Ok(24));
 }
@@ -76,15 +87,27 @@ async fn a_bad_snapshot_is_passed_over_and_the_events_are_replayed() {
     let (journal, snapshots) = filled().await;
     let good = latest(&snapshots, 25).await.unwrap();
     let garbage = Bytes::from_static(b"{\"state\":");
-    let ahead = Snapshot { seq: Seq(99), ..good.clone() };
-    let corrupt = Snapshot { payload: garbage, ..good.clone() };
-    let unknown_fold = Snapshot { fingerprint: good.fingerprint ^ 1, ..good.clone() };
+    let ahead = Snapshot {
+        seq: Seq(99),
+        ..good.clone()
+    };
+    let corrupt = Snapshot {
+        payload: garbage,
+        ..good.clone()
+    };
+    let unknown_fold = Snapshot {
+        fingerprint: good.fingerprint ^ 1,
+        ..good.clone()
+    };
     for bad in [ahead, corrupt, unknown_fold] {
         let snapshots = Arc::new(MemoryJournal::new());
         snapshots.save(bad, 1).await.unwrap();
         let griot = start(&journal, &snapshots).await;
         let alice = ledger(&griot, "alice");
-        assert_eq!(alice.read(|state, seq| (state.total, seq)).await, Ok((25, Seq(25))));
+        assert_eq!(
+            alice.read(|state, seq| (state.total, seq)).await,
+            Ok((25, Seq(25)))
+        );
         let (past, seq) = griot
             .state_at::<Ledger>("alice", Moment::Seq(Seq(22)))
             .await
