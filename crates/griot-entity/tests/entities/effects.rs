@@ -12,7 +12,8 @@ use tokio::sync::Semaphore;
 
 use crate::gate::{Fault, Gate};
 use crate::ledger::{
-    Add, Fetch, Ledger, SOON, Store, Want, entities, ledger, limits, outcomes, start, start_on,
+    Add, Fetch, Ledger, SOON, Store, Want, entities, ledger, limits, outcomes, settled, start,
+    start_on,
 };
 
 fn quick() -> CallPolicy {
@@ -52,7 +53,7 @@ async fn a_call_runs_after_its_append_and_its_outcome_comes_back_as_a_command() 
     asked.await.unwrap().unwrap();
     assert_eq!(outcomes(&alice, 1).await, ["\"got bread\""]);
     assert_eq!(ran.load(Ordering::SeqCst), 1);
-    assert_eq!(griot.effects(), 0);
+    settled(&griot).await;
 }
 
 #[tokio::test]
@@ -141,7 +142,7 @@ async fn g6_an_outcome_whose_append_is_lost_is_brought_back_again() {
             Ok(1),
             "{fault:?}"
         );
-        assert_eq!(griot.effects(), 0, "{fault:?}");
+        settled(&griot).await;
     }
 }
 
@@ -298,14 +299,7 @@ async fn g6_a_message_to_another_entity_arrives_once() {
     }
     let arrived = bob.wait_until(SOON, |state, _| (state.total >= 50).then_some(()));
     arrived.await.unwrap().expect("all five arrive");
-    let settled = async {
-        while griot.effects() > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(SOON, settled)
-        .await
-        .expect("all are settled");
+    settled(&griot).await;
     assert_eq!(bob.read(|state, _| state.total).await, Ok(50));
 }
 

@@ -206,6 +206,18 @@ pub(crate) async fn outcomes(ledger: &EntityRef<Ledger>, count: usize) -> Vec<St
     seen.await.unwrap().expect("the outcomes come soon")
 }
 
+/// Waits until every effect has its outcome.
+pub(crate) async fn settled(griot: &Griot) {
+    let settled = async {
+        while griot.effects() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, settled)
+        .await
+        .expect("every effect has its outcome soon");
+}
+
 /// The names of two ledgers that share a shard.
 pub(crate) fn neighbours() -> (String, String) {
     let shard = |id: &str| EntityId::new(Ledger::KIND, id).unwrap().shard(2);
