@@ -73,7 +73,7 @@ pub fn mailbox<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// The mailbox is closed; here is the message back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the mailbox is closed; send the message elsewhere")]
 pub struct Closed<T>(
     /// The message that was not sent.
@@ -81,7 +81,7 @@ pub struct Closed<T>(
 );
 
 /// Why [`Sender::try_send`] did not send, with the message back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TrySendError<T> {
     /// There is no room now; wait with [`Sender::send`] or shed load.
     #[error("the mailbox is full; wait for room or shed load")]
@@ -102,6 +102,24 @@ impl<T> TrySendError<T> {
     /// Whether trying again later can succeed.
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
+    }
+}
+
+// Messages need not be `Debug` for a result to be unwrapped.
+
+impl<T> fmt::Debug for Closed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Closed(..)")
+    }
+}
+
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_full() {
+            "Full(..)"
+        } else {
+            "Closed(..)"
+        })
     }
 }
 
@@ -258,6 +276,13 @@ impl<T> Sender<T> {
         drop(state);
         wake(receiver);
         Ok(())
+    }
+
+    /// Ends the intake for all senders, as [`Receiver::close`] does.
+    pub fn close(&self) {
+        let mut woken = Vec::new();
+        self.shared.lock().close(&mut woken);
+        wake_all(&mut woken);
     }
 
     /// How many messages wait in the backlog; those the receiver took in a batch do not count.

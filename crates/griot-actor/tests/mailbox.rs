@@ -1,5 +1,10 @@
 //! What the mailbox promises, one promise a test. `tests/loom.rs` explores its interleavings.
 #![cfg(not(loom))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::VecDeque;
 use std::future::Future;
