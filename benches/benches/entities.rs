@@ -183,7 +183,9 @@ fn bare_loop(directory: &Path, record_bytes: usize, zeroed: bool) -> f64 {
 
 /// fjall alone: the same events, committed and synced by the batch of as many as are in flight.
 fn fjall(directory: &Path) -> f64 {
-    let database = fjall::Database::builder(directory.join("fjall")).open().unwrap();
+    let database = fjall::Database::builder(directory.join("fjall"))
+        .open()
+        .unwrap();
     let events = database
         .keyspace("events", fjall::KeyspaceCreateOptions::default)
         .unwrap();
@@ -193,7 +195,9 @@ fn fjall(directory: &Path) -> f64 {
     let mut count = 0_u64;
     let began = Instant::now();
     while began.elapsed() < ROUND {
-        let mut batch = database.batch().durability(Some(fjall::PersistMode::SyncData));
+        let mut batch = database
+            .batch()
+            .durability(Some(fjall::PersistMode::SyncData));
         for _ in 0..IN_FLIGHT {
             place = (place + 104_729) % ENTITIES;
             seqs[place] += 1;
@@ -212,7 +216,24 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
+/// Only the many entities, for a profiler: `cargo bench -p griot-benches --bench entities profile`.
+fn profile() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    for _ in 0..ROUNDS {
+        let (rate, _) = runtime.block_on(entities(ENTITIES, IN_FLIGHT));
+        println!("{rate:.0} commands per second");
+    }
+    ExitCode::SUCCESS
+}
+
 fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "profile") {
+        return profile();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -255,7 +276,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let promises = [
-        ("one hot entity, of one command per sync", hot / single, 50.0),
+        (
+            "one hot entity, of one command per sync",
+            hot / single,
+            50.0,
+        ),
         ("10,000 entities, of the bare loop", many / bare, 0.25),
         ("10,000 entities, of fjall alone", many / fjall, 1.5),
     ];
@@ -265,5 +290,9 @@ fn main() -> ExitCode {
         kept &= ratio >= least;
         println!("{verdict} {name}: {ratio:.2} times, at least {least}");
     }
-    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -51,7 +51,9 @@ pub(crate) enum RecoveryError {
     Decode(#[from] CoreError),
     #[error("evolve panicked at event {0}")]
     Panicked(Seq),
-    #[error("the journal has a gap: event {expected} is missing")]
+    #[error(
+        "the journal has a gap: event {expected} is missing, restore the journal from a backup"
+    )]
     Gap { expected: Seq },
 }
 
@@ -108,9 +110,7 @@ pub(crate) async fn recover<E: Entity>(
     limits: Arc<Limits>,
     now: Timestamp,
 ) -> Result<Recovered<E>, RecoveryError> {
-    if journal.commits(&id, Seq::ZERO, 0, 1).await?.is_empty()
-        && journal.last_seq(&id).await? == Seq::ZERO
-    {
+    if journal.commits(&id, Seq::ZERO, 0, 1).await?.is_empty() {
         return Ok(Recovered::default());
     }
     tokio::task::yield_now().await;
@@ -119,9 +119,9 @@ pub(crate) async fn recover<E: Entity>(
             Some(recovered) => recovered,
             None => Recovered::default(),
         };
+    let from = recovered.snapshot_seq;
     let mut skip = 0;
     loop {
-        let from = recovered.snapshot_seq;
         let commits = journal.commits(&id, from, skip, PAGE_COMMITS).await?;
         if commits.is_empty() {
             break;
@@ -203,8 +203,12 @@ impl<E: Entity> Recovered<E> {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<(), RecoveryError> {
-        let last = commit.last_seq();
         let append = commit.append;
+        if append.expected > self.seq && self.seq == self.snapshot_seq {
+            // What came before was deleted: the state begins here.
+            self.seq = append.expected;
+            self.snapshot_seq = append.expected;
+        }
         let mut seq = append.expected;
         for event in &append.events {
             seq = seq.next();
@@ -239,7 +243,6 @@ impl<E: Entity> Recovered<E> {
             self.keys
                 .remember(answer, append.at, limits.keys_max, limits.keys_kept_for);
         }
-        debug_assert!(last <= self.seq, "events are taken up to the commit's end");
         Ok(())
     }
 }
