@@ -5,7 +5,7 @@
 //! states as a cache: a journal alone is always enough.
 //!
 //! [`EmbeddedLog`] is the journal in a directory of this machine, [`MemoryJournal`] the one that
-//! dies with its process. Everything that the former does to a disk goes through [`Storage`].
+//! dies with its process. [`EmbeddedSnapshots`] keeps snapshots beside the log. Everything that the former does to a disk goes through [`Storage`].
 
 mod embedded;
 mod error;
@@ -15,6 +15,7 @@ mod memory;
 mod record;
 mod selection;
 mod snapshot;
+mod snapshots;
 mod storage;
 
 pub use embedded::{
@@ -28,4 +29,7 @@ pub use record::{
     Answer, Append, Appended, Batch, Commit, EventRecord, Metadata, RecordedEvent, ShardId,
 };
 pub use snapshot::{Snapshot, SnapshotBounds, SnapshotStore};
+pub use snapshots::{
+    EmbeddedSnapshots, SNAPSHOT_BYTES_MAX, SNAPSHOT_CACHE_BYTES, SNAPSHOTS_WAITING_MAX,
+};
 pub use storage::{Files, Storage, StorageFile, StorageLock};

@@ -1,1 +1,32 @@
-//! Conformance suites and probes for journals, entities and actors.
+//! The suites that every journal and snapshot store of griot passes, for you to run against yours,
+//! and a simulated disk that fails in every way a disk can.
+//!
+//! A journal's tests are one macro call per suite; each case is a test of its own, whose name is
+//! the promise it checks:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use griot_journal::{Journal, MemoryJournal};
+//! use griot_testkit::JournalFactory;
+//!
+//! struct InMemory;
+//! impl JournalFactory for InMemory {
+//!     async fn open(&self) -> Arc<dyn Journal> {
+//!         Arc::new(MemoryJournal::new())
+//!     }
+//! }
+//!
+//! griot_testkit::journal_read_suite!(InMemory);
+//! griot_testkit::journal_append_suite!(InMemory);
+//! griot_testkit::journal_tail_suite!(InMemory);
+//! ```
+//!
+//! It is not a place for doubles: what can be run is run.
+
+mod disk;
+mod factory;
+pub mod journal;
+pub mod snapshots;
+
+pub use disk::{Fault, PowerCut, SimDisk};
+pub use factory::{JournalFactory, SnapshotFactory, run};

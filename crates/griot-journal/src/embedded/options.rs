@@ -16,7 +16,7 @@ pub const PAGE_COMMITS_MAX: usize = 10_000;
 /// What can be chosen about an embedded log.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The size of a segment file. A batch that is larger gets a segment of its own size.
+    /// The size of a segment file; 32 MiB unless chosen otherwise. A batch that is larger gets a segment of its own size.
     pub segment_bytes: u64,
     /// When the next segment file is made.
     pub preparation: Preparation,
@@ -34,7 +34,7 @@ pub enum Preparation {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 << 20,
+            segment_bytes: 32 << 20,
             preparation: Preparation::Ahead,
         }
     }

@@ -8,7 +8,7 @@ use super::frame::{APPEND, FrameHeader, HEADER_BYTES, RECORD_BYTES, RawRecord};
 use super::segments::Segments;
 use super::wire::read_commit;
 use crate::index::Place;
-use crate::{Commit, JournalError, StorageFile};
+use crate::{Commit, JournalError};
 
 /// Reads a journal's durable records. It keeps a window of what it read last, which grows while
 /// reads follow each other.
@@ -24,8 +24,6 @@ struct Window {
     segment: u64,
     start: u64,
     bytes: Bytes,
-    file: Arc<dyn StorageFile>,
-    end: u64,
 }
 
 const AHEAD_BYTES_MIN: usize = 4 << 10;
@@ -110,20 +108,20 @@ impl<'a> Reader<'a> {
         {
             return Ok(bytes);
         }
-        let (file, end) = match self.window.take() {
-            Some(window) if window.segment == place.segment() => {
-                self.ahead = if window.follows(place) {
-                    self.ahead.saturating_mul(2).min(AHEAD_BYTES_MAX)
-                } else {
-                    AHEAD_BYTES_MIN
-                };
-                (window.file, window.end)
-            }
-            _ => self
-                .segments
-                .get(place.segment())
-                .ok_or_else(|| self.corrupt(place, "the segment is not there"))?,
+        let follows = self
+            .window
+            .take()
+            .is_some_and(|window| window.follows(place));
+        self.ahead = if follows {
+            self.ahead.saturating_mul(2).min(AHEAD_BYTES_MAX)
+        } else {
+            AHEAD_BYTES_MIN
         };
+        // Asked anew each time, since the end moves on.
+        let (file, end) = self
+            .segments
+            .get(place.segment())
+            .ok_or_else(|| self.corrupt(place, "the segment is not there"))?;
         let room = usize::try_from(end.saturating_sub(place.position())).unwrap_or(usize::MAX);
         if count > room {
             return Err(self.corrupt(place, "a record reaches beyond the end of its segment"));
@@ -141,8 +139,6 @@ impl<'a> Reader<'a> {
             segment: place.segment(),
             start: place.position(),
             bytes: Bytes::from(buffer),
-            file,
-            end,
         };
         let bytes = window.get(place, count);
         self.window = Some(window);
@@ -171,7 +167,8 @@ impl Window {
     /// Whether a place lies in the window or shortly behind it.
     fn follows(&self, place: Place) -> bool {
         let end = self.start.saturating_add(bytes_of(self.bytes.len()));
-        place.position() >= self.start
+        place.segment() == self.segment
+            && place.position() >= self.start
             && place.position() <= end.saturating_add(bytes_of(AHEAD_BYTES_MIN))
     }
 }

@@ -1,0 +1,69 @@
+//! What a suite needs to know of the thing it tests.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use griot_journal::{Journal, SnapshotStore};
+
+/// Opens the journal that a suite tests.
+///
+/// Each value is a place of its own. The first [`open`](Self::open) finds it empty; a later one,
+/// called after the journal before it was closed and dropped, finds what that one stored. A
+/// journal that stores nothing beyond its own life is opened once a case, except by the Reopen
+/// suite, which is not for it.
+pub trait JournalFactory: Send + Sync {
+    /// Opens it.
+    fn open(&self) -> impl Future<Output = Arc<dyn Journal>> + Send;
+}
+
+/// Opens the snapshot store that a suite tests, empty, in a place of its own.
+pub trait SnapshotFactory: Send + Sync {
+    /// Opens it.
+    fn open(&self) -> impl Future<Output = Arc<dyn SnapshotStore>> + Send;
+}
+
+/// How long a case may take.
+const CASE_DEADLINE: Duration = Duration::from_mins(2);
+
+/// Runs a case on a runtime of its own.
+///
+/// # Panics
+///
+/// When the case does, when it takes longer than two minutes, and when no runtime can be had.
+pub fn run<T>(case: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    #[expect(
+        clippy::expect_used,
+        reason = "it is documented, and a test has nowhere else to go"
+    )]
+    let runtime = builder
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let case = async { tokio::time::timeout(CASE_DEADLINE, case).await };
+    #[expect(
+        clippy::expect_used,
+        reason = "it is documented, and a test has nowhere else to go"
+    )]
+    runtime
+        .block_on(case)
+        .expect("the case ends within two minutes")
+}
+
+/// One test per case: `cases!(factory; suite path; case, case, …)`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! cases {
+    ($factory:expr; $suite:path; $($case:ident,)+) => {
+        $(
+            #[test]
+            fn $case() {
+                use $suite as suite;
+                let factory = $factory;
+                $crate::run(suite::$case(&factory));
+            }
+        )+
+    };
+}
