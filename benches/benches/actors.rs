@@ -4,12 +4,13 @@
 //! exits 1 if one fails. All run on one multi-thread runtime with two workers (actix has two
 //! arbiter threads of its own), with messages of 8 bytes and bounded mailboxes of 1,024 where a peer
 //! has them. Each figure is the median of the rounds; take the ratios, not the absolutes.
+#![allow(missing_docs, unreachable_pub, reason = "nobody links to a benchmark")]
 #![allow(
-    missing_docs,
-    unreachable_pub,
     clippy::unwrap_used,
-    clippy::expect_used
+    clippy::expect_used,
+    reason = "it stops at the first error"
 )]
+#![allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
 
 use std::any::Any;
 use std::future::Future;
@@ -40,14 +41,21 @@ const IDLE_ACTORS: usize = 10_000;
 /// An idle entity may take this share of the best peer's idle actor.
 const IDLE_SHARE_MAX: f64 = 0.2;
 
-/// What one of our idle entities takes beside its own state, once the entity runtime is plugged in.
+/// What one of our idle entities takes beside its own state, once the entity runtime is plugged in:
+/// let `idle` make entities for a name of theirs, and return `Some(idle_bytes_of(that_name))`.
 fn idle_entity_bytes() -> Option<f64> {
     None
 }
 
+/// Makes so many idle actors of a contender, which last as long as what is returned.
+async fn idle(name: &str, count: usize) -> Box<dyn Any> {
+    let contender = CONTENDERS.iter().find(|contender| contender.name == name);
+    (contender.unwrap().idle)(count).await
+}
+
 type Run<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// Who is measured, and the rows it may win for the peers.
+/// Who is measured, and how.
 struct Contender {
     name: &'static str,
     role: Role,
@@ -104,10 +112,10 @@ struct Target {
     title: &'static str,
     /// At least this many times the best peer.
     ratio: f64,
-    /// Whether peers without bounds compete.
-    all_peers: Peers,
+    against: Peers,
 }
 
+/// Which peers a target is measured against.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Peers {
     Bounded,
@@ -119,25 +127,25 @@ const TARGETS: [Target; 4] = [
         row: Row::OneToOne,
         title: "tell, 1 to 1, bounded",
         ratio: 8.0,
-        all_peers: Peers::Bounded,
+        against: Peers::Bounded,
     },
     Target {
         row: Row::FourToOne,
         title: "tell, 4 to 1, bounded",
         ratio: 6.0,
-        all_peers: Peers::Bounded,
+        against: Peers::Bounded,
     },
     Target {
         row: Row::Pipeline,
         title: "pipeline of 3, bounded",
         ratio: 6.0,
-        all_peers: Peers::Bounded,
+        against: Peers::Bounded,
     },
     Target {
         row: Row::Ask,
         title: "ask, 256 in flight",
         ratio: 1.0,
-        all_peers: Peers::All,
+        against: Peers::All,
     },
 ];
 
@@ -181,48 +189,70 @@ fn main() -> ExitCode {
         println!("{}", idle_bytes_here(&arguments[at + 1]));
         return ExitCode::SUCCESS;
     }
-    let runtime = runtime();
-    print!("{:<26}", "million messages/s");
-    CONTENDERS
+    let names: Vec<_> = CONTENDERS
         .iter()
-        .for_each(|contender| print!("{:>12}", contender.name));
-    println!();
-    let mut verdicts = Vec::new();
-    for target in &TARGETS {
-        let mut rates: Vec<Vec<f64>> = CONTENDERS.iter().map(|_| Vec::new()).collect();
-        for _ in 0..ROUNDS {
-            for (contender, rates) in CONTENDERS.iter().zip(&mut rates) {
-                rates.push(runtime.block_on(contender.rate(target.row)));
-            }
-        }
-        let medians: Vec<f64> = rates.into_iter().map(median).collect();
-        print!("{:<26}", target.title);
-        medians.iter().for_each(|rate| print!("{rate:>12.2}"));
-        println!();
-        verdicts.push(verdict(target, &medians));
-    }
-    let many = median((0..ROUNDS).map(|_| tell_many_rate(&runtime)).collect());
-    println!("{:<26}{many:>12.2}", "tell_many, 1 to 1, by 100");
+        .map(|contender| contender.name.to_owned())
+        .collect();
+    print_row("million messages/s", &names);
+    let runtime = runtime();
+    let mut verdicts: Vec<_> = TARGETS
+        .iter()
+        .map(|target| rates_row(&runtime, target))
+        .collect();
+    tell_many_row(&runtime);
     verdicts.push(idle_row());
     println!();
-    verdicts.iter().for_each(|(_, line)| println!("{line}"));
-    if verdicts.iter().all(|(passed, _)| *passed) {
+    for (_, line) in &verdicts {
+        println!("{line}");
+    }
+    let all_passed = verdicts.iter().all(|(passed, _)| *passed);
+    if all_passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-fn tell_many_rate(runtime: &tokio::runtime::Runtime) -> f64 {
+fn print_row(title: &str, cells: &[String]) {
+    print!("{title:<26}");
+    for cell in cells {
+        print!("{cell:>12}");
+    }
+    println!();
+}
+
+/// Measures every contender in turn, round after round.
+fn rates_row(runtime: &tokio::runtime::Runtime, target: &Target) -> (bool, String) {
+    let mut rates: Vec<Vec<f64>> = CONTENDERS.iter().map(|_| Vec::new()).collect();
+    for _ in 0..ROUNDS {
+        for (contender, rates) in CONTENDERS.iter().zip(&mut rates) {
+            rates.push(runtime.block_on(contender.rate(target.row)));
+        }
+    }
+    let medians: Vec<f64> = rates.into_iter().map(median).collect();
+    let cells: Vec<_> = medians.iter().map(|rate| format!("{rate:.2}")).collect();
+    print_row(target.title, &cells);
+    verdict(target, &medians)
+}
+
+/// For the sake of knowing: no target rests on it.
+fn tell_many_row(runtime: &tokio::runtime::Runtime) {
     let total = 2_560_000;
-    total as f64 / runtime.block_on(griot::tell_many(1, total)).as_secs_f64() / 1e6
+    let rates = (0..ROUNDS).map(|_| {
+        let elapsed = runtime.block_on(griot::tell_many(1, total));
+        total as f64 / elapsed.as_secs_f64() / 1e6
+    });
+    print_row(
+        "tell_many, 1 to 1, by 100",
+        &[format!("{:.2}", median(rates.collect()))],
+    );
 }
 
 fn verdict(target: &Target, medians: &[f64]) -> (bool, String) {
     let best = CONTENDERS
         .iter()
         .zip(medians)
-        .filter(|(contender, _)| contender.competes(target.all_peers))
+        .filter(|(contender, _)| contender.competes(target.against))
         .max_by(|one, other| one.1.total_cmp(other.1))
         .unwrap();
     let ratio = medians[0] / best.1;
@@ -235,52 +265,54 @@ fn verdict(target: &Target, medians: &[f64]) -> (bool, String) {
     (passed, line)
 }
 
-/// Each contender's idle actors are measured in a process of their own, as resident memory: a
-/// counting allocator would slow down those that allocate for each message.
 fn idle_row() -> (bool, String) {
-    print!("{:<26}", "bytes per idle actor");
-    let mut best_peer = f64::INFINITY;
-    for contender in &CONTENDERS {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--idle", contender.name])
-            .output()
-            .unwrap();
-        let bytes: f64 = String::from_utf8(output.stdout)
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
-        print!("{bytes:>12.0}");
-        if contender.competes(Peers::All) {
-            best_peer = best_peer.min(bytes);
-        }
-    }
-    println!();
-    match idle_entity_bytes() {
-        None => (true, "      idle entity: not measured yet".to_owned()),
-        Some(bytes) => {
-            let share = bytes / best_peer;
-            let passed = share <= IDLE_SHARE_MAX;
-            let word = if passed { "PASS" } else { "FAIL" };
-            let line = format!(
-                "{word}  idle entity              {bytes:.0} bytes, {share:.2} of the best peer's actor \
-                 (target: at most {IDLE_SHARE_MAX})"
-            );
-            (passed, line)
-        }
-    }
+    let bytes: Vec<f64> = CONTENDERS
+        .iter()
+        .map(|contender| idle_bytes_of(contender.name))
+        .collect();
+    let cells: Vec<_> = bytes.iter().map(|bytes| format!("{bytes:.0}")).collect();
+    print_row("bytes per idle actor", &cells);
+    let peers = CONTENDERS
+        .iter()
+        .zip(bytes)
+        .filter(|(peer, _)| peer.competes(Peers::All));
+    let best_peer = peers.map(|(_, bytes)| bytes).fold(f64::INFINITY, f64::min);
+    let Some(bytes) = idle_entity_bytes() else {
+        return (true, "      idle entity: not measured yet".to_owned());
+    };
+    let share = bytes / best_peer;
+    let passed = share <= IDLE_SHARE_MAX;
+    let word = if passed { "PASS" } else { "FAIL" };
+    let line = format!(
+        "{word}  idle entity              {bytes:.0} bytes, {share:.2} of the best peer's actor \
+         (target: at most {IDLE_SHARE_MAX})"
+    );
+    (passed, line)
+}
+
+/// Measured in a process of its own, as resident memory: an allocator that counts would slow down
+/// those contenders that allocate for each message.
+fn idle_bytes_of(name: &str) -> f64 {
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new(this).args(["--idle", name]).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
 }
 
 fn idle_bytes_here(name: &str) -> f64 {
-    let contender = CONTENDERS
-        .iter()
-        .find(|contender| contender.name == name)
-        .unwrap();
     let runtime = runtime();
     // What the first actors need once, threads and tables, is not counted.
-    let _warm = runtime.block_on((contender.idle)(100));
+    let _warm = runtime.block_on(idle(name, 100));
     let before = resident_bytes();
-    let _actors = runtime.block_on((contender.idle)(IDLE_ACTORS));
+    let _actors = runtime.block_on(idle(name, IDLE_ACTORS));
     (resident_bytes() - before) / IDLE_ACTORS as f64
 }
 

@@ -4,6 +4,7 @@
     clippy::expect_used,
     reason = "an example stops at the first error"
 )]
+#![allow(clippy::similar_names, reason = "blame their parents")]
 
 use std::sync::{Arc, Mutex};
 

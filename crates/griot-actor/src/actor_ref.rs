@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::control::{Control, DRAIN, KILL};
 use crate::dead_letter::DeadCause;
+use crate::deadlines::{NoReply, Reply, Until, from_now};
 use crate::mailbox::{Closed, Sender, TrySendError};
 use crate::messages::{Contains, Envelope, Messages, Packet, Receives};
 use crate::recipient::{Deliver, Recipient};
@@ -80,11 +81,11 @@ impl<A: Actor> ActorRef<A> {
     where
         A: Receives<M, At>,
     {
-        let envelope = wrap::<A, M, At>(message, None);
-        match self.shared.sender.send(envelope).await {
-            Ok(()) => Ok(()),
-            Err(Closed(envelope)) => Err(Closed(self.returned::<M, At>(envelope))),
-        }
+        let sent = self
+            .shared
+            .sender
+            .send_as(message, |message| wrap::<A, M, At>(message, None));
+        sent.await.inspect_err(|_| self.shared.refused::<M>())
     }
 
     /// Sends a message if there is room for it now.
@@ -156,15 +157,17 @@ impl<A: Actor> ActorRef<A> {
     where
         A: Receives<M, At>,
     {
-        let deadline = Instant::now() + deadline;
         let (reply_to, reply) = oneshot::channel();
         let envelope = wrap::<A, M, At>(message, Some(reply_to));
+        let mut until = Until::After(deadline);
         match self.shared.sender.try_send(envelope) {
             Ok(()) => {}
             Err(TrySendError::Closed(envelope)) => {
                 return Err(AskError::Closed(self.returned::<M, At>(envelope)));
             }
             Err(TrySendError::Full(envelope)) => {
+                let deadline = from_now(deadline);
+                until = Until::At(deadline);
                 match timeout_at(deadline, self.shared.sender.send(envelope)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(Closed(envelope))) => {
@@ -174,11 +177,11 @@ impl<A: Actor> ActorRef<A> {
                 }
             }
         }
-        match timeout_at(deadline, reply).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(_)) => Err(AskError::Unanswered),
-            Err(_) => Err(AskError::Deadline),
-        }
+        let reply = Reply::new(reply, until, self.shared.system.deadlines());
+        reply.await.map_err(|no_reply| match no_reply {
+            NoReply::Late => AskError::Deadline,
+            NoReply::Dropped => AskError::Unanswered,
+        })
     }
 
     /// Sends a pending message on to this actor, with the reply to whoever asked for it.
@@ -281,6 +284,13 @@ impl<A: Actor> ActorRef<A> {
 }
 
 impl<A: Actor> Shared<A> {
+    fn refused<M>(&self) {
+        let message = std::any::type_name::<M>();
+        self.system
+            .dead_letters()
+            .record(&self.name, message, DeadCause::Ended);
+    }
+
     pub(crate) fn dead(&self, envelope: &Envelope<A>, cause: DeadCause) {
         self.system
             .dead_letters()

@@ -91,9 +91,7 @@ impl<A: Actor, F: FnMut() -> A + Send> Cell<A, F> {
                 Ok(Err(failure)) => failure,
                 Err(panic) => Failure::panic(&*panic),
             };
-            self.cx.timers.clear();
-            self.cx.failure = None;
-            self.cx.stop_children().await;
+            self.cx.reset().await;
             let Some(delay) = restarts.next(&self.settings.supervision) else {
                 tracing::error!(actor = self.this.name(), %failure, "actor failed for good");
                 return Ended::Failed(failure);
@@ -117,7 +115,6 @@ impl<A: Actor, F: FnMut() -> A + Send> Cell<A, F> {
     }
 
     async fn work(&mut self, actor: &mut A) -> Result<Ended, Failure> {
-        let mut handled: u32 = 0;
         let this = self.this.clone();
         let control = &this.shared.control;
         loop {
@@ -125,25 +122,19 @@ impl<A: Actor, F: FnMut() -> A + Send> Cell<A, F> {
                 return Err(failure);
             }
             let flags = control.flags();
-            if flags != 0 || !self.cx.timers.is_empty() {
-                if flags & STOP != 0 {
-                    return Ok(Ended::Stopped);
-                }
-                if let Some(urgent) = self.next_urgent(flags)? {
-                    A::Messages::dispatch(urgent, actor, &mut self.cx).await;
-                    continue;
-                }
-                if flags & DRAIN != 0 && self.is_drained() {
-                    return Ok(Ended::Drained);
-                }
+            if flags & STOP != 0 {
+                return Ok(Ended::Stopped);
             }
-            let Some(envelope) = self.batch.pop_front() else {
+            if let Some(urgent) = self.next_urgent(flags)? {
+                self.batch.push_front(urgent);
+            } else if flags & DRAIN != 0 && self.is_drained() {
+                return Ok(Ended::Drained);
+            }
+            if self.batch.is_empty() {
                 self.wait(flags).await;
-                continue;
-            };
-            A::Messages::dispatch(envelope, actor, &mut self.cx).await;
-            handled = handled.wrapping_add(1);
-            if handled.is_multiple_of(MESSAGES_PER_BUDGET_UNIT) {
+            } else {
+                let count = MESSAGES_PER_BUDGET_UNIT;
+                A::Messages::dispatch(&mut self.batch, count, actor, &mut self.cx).await;
                 consume_budget().await;
             }
         }

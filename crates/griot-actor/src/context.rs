@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::actor_ref::{AnyActor, wrap};
-use crate::control::STOP;
+use crate::control::{KILL, STOP, Watcher};
 use crate::messages::{Envelope, Receives};
 use crate::system::{NameTaken, Parent, Settings};
 use crate::timer::{TimerKey, Timers};
@@ -16,7 +16,9 @@ pub struct Context<A: Actor> {
     this: ActorRef<A>,
     pub(crate) timers: Timers<Envelope<A>>,
     pub(crate) failure: Option<Failure>,
-    pub(crate) children: Vec<Weak<dyn AnyActor>>,
+    children: Vec<Weak<dyn AnyActor>>,
+    /// Shared with the actors that are watched; replaced at a restart, which ends all watches.
+    alive: Arc<()>,
 }
 
 /// An actor that was watched has ended. Its name is free.
@@ -29,12 +31,13 @@ pub struct Terminated {
 }
 
 impl<A: Actor> Context<A> {
-    pub(crate) const fn new(this: ActorRef<A>) -> Self {
+    pub(crate) fn new(this: ActorRef<A>) -> Self {
         Self {
             this,
             timers: Timers::new(),
             failure: None,
             children: Vec::new(),
+            alive: Arc::new(()),
         }
     }
 
@@ -93,24 +96,22 @@ impl<A: Actor> Context<A> {
     }
 
     /// Sends this actor a [`Terminated`], ahead of its mailbox, when `other` has ended: at once, if
-    /// it already has.
+    /// it already has. A restart ends all watches: begin them in [`Actor::started`].
     pub fn watch<B: Actor, At>(&self, other: &ActorRef<B>)
     where
         A: Receives<Terminated, At>,
     {
         let watcher = Arc::downgrade(&self.this.shared);
         let name = Arc::clone(&other.shared.name);
-        other.shared.control.watch(Box::new(move |ended| {
+        let tell = Box::new(move |ended: &Ended| {
             if let Some(watcher) = watcher.upgrade() {
-                let notice = Terminated {
-                    name,
-                    ended: ended.clone(),
-                };
-                watcher
-                    .control
-                    .urgent(wrap::<A, Terminated, At>(notice, None));
+                let ended = ended.clone();
+                let notice = wrap::<A, Terminated, At>(Terminated { name, ended }, None);
+                watcher.control.urgent(notice);
             }
-        }));
+        });
+        let alive = Arc::downgrade(&self.alive);
+        other.shared.control.watch(Watcher { alive, tell });
     }
 
     /// Makes a child named `this/name`. It is stopped before this actor restarts or ends, and one
@@ -157,6 +158,20 @@ impl<A: Actor> Context<A> {
         Ok(child)
     }
 
+    /// Whether something goes before the next message.
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.this.shared.control.flags() != 0 || self.failure.is_some() || !self.timers.is_empty()
+    }
+
+    /// Ends what the actor value that failed has begun.
+    pub(crate) async fn reset(&mut self) {
+        self.timers.clear();
+        self.failure = None;
+        self.alive = Arc::new(());
+        self.stop_children().await;
+        self.this.shared.control.forget_urgent();
+    }
+
     /// Stops the children and waits for their end: what they hold pending counts as dead letters.
     pub(crate) async fn stop_children(&mut self) {
         for child in self.children.drain(..).rev() {
@@ -171,7 +186,7 @@ impl<A: Actor> Context<A> {
     pub(crate) fn kill_children(&mut self) {
         for child in self.children.drain(..) {
             if let Some(child) = child.upgrade() {
-                child.raise(crate::control::KILL);
+                child.raise(KILL);
             }
         }
     }

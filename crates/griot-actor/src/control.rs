@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
@@ -21,8 +21,11 @@ pub(crate) const DRAIN: u8 = 4;
 /// The lane holds something that goes before the mailbox.
 pub(crate) const URGENT: u8 = 8;
 
-/// Told once, when the actor has ended.
-type Watcher = Box<dyn FnOnce(&Ended) + Send>;
+/// Told once, when the actor has ended, unless it is gone by then.
+pub(crate) struct Watcher {
+    pub(crate) alive: Weak<()>,
+    pub(crate) tell: Box<dyn FnOnce(&Ended) + Send>,
+}
 
 pub(crate) struct Control<E> {
     flags: AtomicU8,
@@ -109,6 +112,16 @@ impl<E> Control<E> {
         self.raise(URGENT);
     }
 
+    /// Forgets what was meant for the actor value that failed.
+    pub(crate) fn forget_urgent(&self) {
+        let mut lane = self.lane();
+        lane.escalated = None;
+        let urgent = std::mem::take(&mut lane.urgent);
+        self.flags.fetch_and(!URGENT, Ordering::AcqRel);
+        drop(lane);
+        drop(urgent);
+    }
+
     /// The next thing in the lane; lowers the flag with the last.
     pub(crate) fn next_urgent(&self) -> Option<Urgent<E>> {
         let mut lane = self.lane();
@@ -139,15 +152,19 @@ impl<E> Control<E> {
         ended
     }
 
-    /// Calls `watcher` at the end, or now if that was before.
+    /// Tells `watcher` at the end, or now if that was before.
     pub(crate) fn watch(&self, watcher: Watcher) {
         let mut lane = self.lane();
         if let Some(ended) = lane.ended.clone() {
             drop(lane);
-            watcher(&ended);
-        } else {
-            lane.watchers.push(watcher);
+            (watcher.tell)(&ended);
+            return;
         }
+        if lane.watchers.len() == lane.watchers.capacity() {
+            lane.watchers
+                .retain(|watcher| watcher.alive.strong_count() > 0);
+        }
+        lane.watchers.push(watcher);
     }
 
     /// Announces the end and hands `pending` to whoever asked for the stop; returns it if nobody did.
@@ -164,12 +181,14 @@ impl<E> Control<E> {
             Some(to) => to.send(pending).err().unwrap_or_default(),
             None => pending,
         };
+        for watcher in watchers {
+            if watcher.alive.strong_count() > 0 {
+                (watcher.tell)(ended);
+            }
+        }
         for waiting in waiting {
             // Who no longer waits need not know.
             drop(waiting.send(ended.clone()));
-        }
-        for watcher in watchers {
-            watcher(ended);
         }
         left
     }

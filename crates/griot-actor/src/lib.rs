@@ -99,6 +99,8 @@ mod control;
 #[cfg(not(loom))]
 mod dead_letter;
 #[cfg(not(loom))]
+mod deadlines;
+#[cfg(not(loom))]
 mod foreman;
 #[cfg(not(loom))]
 pub mod messages;

@@ -4,6 +4,7 @@
 //! costs no allocation and its handler is called directly. Nothing here needs to be named in
 //! ordinary code; the bounds appear in the signatures of [`ActorRef`](crate::ActorRef).
 
+use std::collections::VecDeque;
 use std::future::Future;
 
 use tokio::sync::oneshot;
@@ -18,9 +19,11 @@ pub trait Messages<A>: 'static {
     /// One of the messages, with the place its reply goes to.
     type Envelope: Send + 'static;
 
-    /// Hands the message to the actor's handler and the reply to whoever asked.
+    /// Hands messages to the actor's handlers, and their replies to whoever asked: the first of
+    /// `batch`, and further ones up to `count` while nothing else asks for the actor's attention.
     fn dispatch(
-        envelope: Self::Envelope,
+        batch: &mut VecDeque<Self::Envelope>,
+        count: u32,
         actor: &mut A,
         cx: &mut Context<A>,
     ) -> impl Future<Output = ()> + Send
@@ -66,16 +69,6 @@ pub struct Packet<M, R> {
     pub(crate) reply_to: Option<oneshot::Sender<R>>,
 }
 
-impl<M: Send + 'static, R> Packet<M, R> {
-    async fn handle_by<A: Handle<M, Reply = R>>(self, actor: &mut A, cx: &mut Context<A>) {
-        let reply = actor.handle(self.message, cx).await;
-        if let Some(reply_to) = self.reply_to {
-            // Whoever asked may have given up meanwhile.
-            drop(reply_to.send(reply));
-        }
-    }
-}
-
 macro_rules! contains {
     ($Envelope:ident ($($M:ident)+) $This:ident $place:literal) => {
         impl<A, $($M),+> Contains<A, $This, At<$place>> for ($($M,)+)
@@ -118,9 +111,26 @@ macro_rules! messages {
         {
             type Envelope = $Envelope<$(Packet<$M, <A as Handle<$M>>::Reply>),+>;
 
-            async fn dispatch(envelope: Self::Envelope, actor: &mut A, cx: &mut Context<A>) {
-                match envelope {
-                    $($Envelope::$M(packet) => packet.handle_by(actor, cx).await,)+
+            async fn dispatch(
+                batch: &mut VecDeque<Self::Envelope>,
+                count: u32,
+                actor: &mut A,
+                cx: &mut Context<A>,
+            ) {
+                for _ in 0..count {
+                    match batch.pop_front() {
+                        None => return,
+                        $(Some($Envelope::$M(Packet { message, reply_to })) => {
+                            let reply = actor.handle(message, cx).await;
+                            if let Some(reply_to) = reply_to {
+                                // Whoever asked may have given up meanwhile.
+                                drop(reply_to.send(reply));
+                            }
+                        })+
+                    }
+                    if cx.needs_attention() {
+                        return;
+                    }
                 }
             }
 

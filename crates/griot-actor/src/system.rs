@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::actor_ref::{AnyActor, Shared};
 use crate::cell::Cell;
 use crate::control::{Control, DRAIN, KILL};
 use crate::dead_letter::DeadLetters;
+use crate::deadlines::{Deadlines, from_now};
 use crate::mailbox::mailbox;
 use crate::{Actor, ActorRef, Failure, Supervision};
 
@@ -27,6 +28,7 @@ struct Inner {
     registry: Mutex<Registry>,
     unnamed: AtomicU64,
     dead_letters: DeadLetters,
+    deadlines: Arc<Deadlines>,
 }
 
 #[derive(Default)]
@@ -104,6 +106,7 @@ impl System {
                 registry: Mutex::new(Registry::default()),
                 unnamed: AtomicU64::new(0),
                 dead_letters: DeadLetters::new(),
+                deadlines: Deadlines::new(),
             }),
         }
     }
@@ -232,6 +235,10 @@ impl System {
         &self.inner.dead_letters
     }
 
+    pub(crate) fn deadlines(&self) -> &Arc<Deadlines> {
+        &self.inner.deadlines
+    }
+
     /// Drains every actor, the youngest first: what it sends to its elders while it drains is still
     /// handled. What has not ended at the deadline is killed.
     ///
@@ -239,7 +246,7 @@ impl System {
     ///
     /// Dropped before it is ready, some actors were told to drain and go on with that.
     pub async fn shutdown(&self, deadline: Duration) -> Shutdown {
-        let deadline = Instant::now() + deadline;
+        let deadline = from_now(deadline);
         let mut outcome = Shutdown {
             drained: 0,
             killed: 0,

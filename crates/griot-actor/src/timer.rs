@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::deadlines::{FAR, from_now};
+
 /// Names a timer to [`Context::cancel`](crate::Context::cancel) it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimerKey {
@@ -58,7 +60,7 @@ impl<E> Timers<E> {
 
     fn insert(&mut self, delay: Duration, timer: Timer<E>) -> TimerKey {
         let key = TimerKey {
-            due: Instant::now() + delay,
+            due: from_now(delay),
             number: self.next_number,
         };
         self.next_number += 1;
@@ -94,8 +96,8 @@ impl<E> Timers<E> {
                 mut message,
             } => {
                 let fired = message();
-                let next = key.due + period;
-                let due = if next > now { next } else { now + period };
+                let next = key.due + period.min(FAR);
+                let due = if next > now { next } else { from_now(period) };
                 self.waiting
                     .insert(TimerKey { due, ..key }, Timer::Every { period, message });
                 Some(fired)

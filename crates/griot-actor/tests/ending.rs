@@ -255,9 +255,10 @@ struct Watcher {
 }
 
 struct Nothing;
+struct Panic;
 
 impl Actor for Watcher {
-    type Messages = (Terminated, Nothing);
+    type Messages = (Terminated, Nothing, Panic);
 
     async fn started(&mut self, cx: &mut Context<Self>) -> Result<(), griot_actor::Failure> {
         self.others.iter().for_each(|other| cx.watch(other));
@@ -281,6 +282,34 @@ impl Handle<Nothing> for Watcher {
     type Reply = ();
 
     async fn handle(&mut self, _: Nothing, _: &mut Context<Self>) {}
+}
+
+impl Handle<Panic> for Watcher {
+    type Reply = ();
+
+    async fn handle(&mut self, _: Panic, _: &mut Context<Self>) {
+        panic!("as told");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_that_was_restarted_hears_of_an_end_once() {
+    let stand = Stand::default();
+    let mut heard = Probe::new("heard");
+    let (to, others) = (heard.recipient(), vec![stand.spawn("adder")]);
+    let factory = move || Watcher {
+        others: others.clone(),
+        to: to.clone(),
+    };
+    let watcher = stand.system.spawn("watcher", factory).unwrap();
+    for _ in 0..3 {
+        watcher.tell(Panic).await.unwrap();
+    }
+    watcher.ask(Nothing, SOON).await.unwrap();
+    let adder = stand.system.lookup::<Adder>("adder").expect("it runs");
+    adder.drain().await;
+    watcher.drain().await;
+    assert_eq!(heard.take().len(), 1);
 }
 
 #[tokio::test]
@@ -330,7 +359,7 @@ async fn a_name_is_free_before_the_end_is_announced() {
     let stand = Stand::default();
     for _ in 0..1000 {
         let actor = stand.spawn("adder");
-        assert!(stand.system.spawn("adder", || Watcher::nobody()).is_err());
+        assert!(stand.system.spawn("adder", Watcher::nobody).is_err());
         actor.stop().await;
     }
 }
