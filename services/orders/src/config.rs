@@ -19,7 +19,7 @@ impl Default for OrdersConfig {
             limits: Limits {
                 // An order in memory takes a few KiB, and a finished one is seldom asked for.
                 entities_in_memory_max: 20_000,
-                passivate_after: Duration::from_secs(60),
+                passivate_after: Duration::from_mins(1),
                 // Some ten thousand orders under way; more are answered `Busy`.
                 effects_max: 50_000,
                 ..Limits::default()

@@ -35,7 +35,7 @@ pub(super) async fn cancel(
     entity.ask(Cancel).await?;
     match prefer.wait {
         None => Ok(answer(id, StatusCode::OK, view(&entity, id).await?)),
-        Some(wait) => wait_for_end(&orders, &entity, id, wait).await,
+        Some(wait) => Ok(wait_for_end(&orders, &entity, id, wait).await),
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn resume(
     entity.ask(Resume).await?;
     match prefer.wait {
         None => Ok(answer(id, StatusCode::ACCEPTED, view(&entity, id).await?)),
-        Some(wait) => wait_for_end(&orders, &entity, id, wait).await,
+        Some(wait) => Ok(wait_for_end(&orders, &entity, id, wait).await),
     }
 }
 

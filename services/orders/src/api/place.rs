@@ -1,7 +1,7 @@
 //! `POST /orders`.
 
+use super::entity;
 use super::view::{Accepted, OrderView, ProblemDocument};
-use super::{entity, no_such_order};
 use crate::Orders;
 use crate::order::{Order, OrderRequest, OrderState, Place};
 use axum::extract::State;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 const KEYS: Uuid = Uuid::from_u128(0x6b1d_3a4e_52c8_4f0e_9b7a_0f6c_d1e2_a394);
 
 /// The longest an answer is held, whatever the client prefers.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// Place an order.
 ///
@@ -64,7 +64,7 @@ pub(super) async fn place(
     };
     match prefer.wait {
         None => Ok(answer(id, StatusCode::ACCEPTED, accepted())),
-        Some(wait) => wait_for_end(&orders, &entity, id, wait).await,
+        Some(wait) => Ok(wait_for_end(&orders, &entity, id, wait).await),
     }
 }
 
@@ -76,42 +76,47 @@ async fn ask_until_known(entity: &EntityRef<Order>, place: Place) -> Result<(), 
     }
 }
 
-/// Holds the answer until the order is final or the time is up, or the program stops.
+/// Holds the answer until the order is final or the time is up, or the program stops. What was
+/// asked is durable by then, so there is no error: an order that cannot be looked at is answered
+/// as placed.
 pub(super) async fn wait_for_end(
     orders: &Orders,
     entity: &EntityRef<Order>,
     id: Uuid,
     wait: Duration,
-) -> Result<Response, Problem> {
+) -> Response {
     let wait = wait.min(WAIT_MAX);
-    let ended = entity.wait_until(wait, |order, _| order.is_final().then_some(()));
-    tokio::select! {
-        ended = ended => { ended?; }
-        () = orders.stopping() => {}
-    }
     let name = id.to_string();
-    let seen = entity.read(move |order: &Order, seq| {
-        Some((OrderView::of(&name, order, seq)?, order.is_final()))
+    let view = move |order: &Order, seq| OrderView::of(&name, order, seq);
+    let end = view.clone();
+    let ended = entity.wait_until(wait, move |order, seq| {
+        order.is_final().then(|| end(order, seq)).flatten()
     });
-    let (view, is_final) = seen.await?.ok_or_else(no_such_order)?;
-    let mut answer = if is_final {
-        answer(id, StatusCode::OK, view)
-    } else {
-        answer(
-            id,
-            StatusCode::ACCEPTED,
-            Accepted {
-                id: id.to_string(),
-                state: view.state(),
-            },
-        )
+    let ended = tokio::select! {
+        ended = ended => ended.ok().flatten(),
+        () = orders.stopping() => None,
+    };
+    let mut answer = match ended {
+        Some(view) => answer(id, StatusCode::OK, view),
+        None => {
+            let seen = entity.read(view).await.ok().flatten();
+            let state = seen.map_or(OrderState::Placed, |view| view.state());
+            answer(
+                id,
+                StatusCode::ACCEPTED,
+                Accepted {
+                    id: id.to_string(),
+                    state,
+                },
+            )
+        }
     };
     if let Ok(applied) = format!("wait={}", wait.as_secs()).parse() {
         answer
             .headers_mut()
             .insert(HeaderName::from_static("preference-applied"), applied);
     }
-    Ok(answer)
+    answer
 }
 
 pub(super) fn answer(id: Uuid, status: StatusCode, body: impl serde::Serialize) -> Response {

@@ -1,0 +1,11 @@
+//! The orders service over real HTTP, on the embedded journal, against backends that a test can
+//! make fail in every way.
+
+mod backend;
+mod failing;
+mod looking;
+mod outcomes;
+mod placing;
+mod refusals;
+mod restarting;
+mod service;
