@@ -11,6 +11,9 @@ use griot::core::{Call, Handle, Outcome};
 use griot::{CallContext, CallError, CallPolicy, Entities};
 use std::time::Duration;
 
+/// The longest reason that is kept, in bytes.
+const REASON_BYTES_MAX: usize = 500;
+
 /// The kind `order`, with every call it makes. Each kind of call is bounded by itself, so a
 /// backend that fails holds up no other.
 pub(crate) fn entities(backends: &Backends, config: &OrdersConfig) -> Entities<Order> {
@@ -60,10 +63,19 @@ impl Calls {
 impl From<Failure> for CallError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Retry(reason) => Self::Retry(reason),
-            Failure::Refused(reason) => Self::Fail(reason),
+            Failure::Retry(reason) => Self::Retry(brief(reason)),
+            Failure::Refused(reason) => Self::Fail(brief(reason)),
         }
     }
+}
+
+/// What a backend says wrong may be quoted in a reason, and a reason is kept for ever.
+fn brief(mut reason: String) -> String {
+    if reason.len() > REASON_BYTES_MAX {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        reason.push('…');
+    }
+    reason
 }
 
 async fn fetch_customer(

@@ -57,15 +57,10 @@ pub(super) async fn place(
     };
     let entity = entity(&orders, id)?;
     ask_until_known(&entity, Place(request)).await?;
-    metrics::counter!("orders_placed_total").increment(1);
-    let accepted = || Accepted {
-        id: id.to_string(),
-        state: OrderState::Placed,
-    };
-    match prefer.wait {
-        None => Ok(answer(id, StatusCode::ACCEPTED, accepted())),
-        Some(wait) => Ok(wait_for_end(&orders, &entity, id, wait).await),
-    }
+    Ok(match prefer.wait {
+        None => accepted(id, OrderState::Placed),
+        Some(wait) => wait_for_end(&orders, &entity, id, wait).await,
+    })
 }
 
 /// Placing is idempotent, so an unknown outcome can be settled by asking again.
@@ -101,14 +96,7 @@ pub(super) async fn wait_for_end(
         None => {
             let seen = entity.read(view).await.ok().flatten();
             let state = seen.map_or(OrderState::Placed, |view| view.state());
-            answer(
-                id,
-                StatusCode::ACCEPTED,
-                Accepted {
-                    id: id.to_string(),
-                    state,
-                },
-            )
+            accepted(id, state)
         }
     };
     if let Ok(applied) = format!("wait={}", wait.as_secs()).parse() {
@@ -117,6 +105,14 @@ pub(super) async fn wait_for_end(
             .insert(HeaderName::from_static("preference-applied"), applied);
     }
     answer
+}
+
+fn accepted(id: Uuid, state: OrderState) -> Response {
+    let body = Accepted {
+        id: id.to_string(),
+        state,
+    };
+    answer(id, StatusCode::ACCEPTED, body)
 }
 
 pub(super) fn answer(id: Uuid, status: StatusCode, body: impl serde::Serialize) -> Response {

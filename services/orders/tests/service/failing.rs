@@ -1,7 +1,7 @@
 //! Backends that fail: an order goes on once they recover, and nothing is done twice.
 
 use crate::backend::{Backend, Trouble};
-use crate::service::{CALL_TIMEOUT, Service, config, fresh, order, until};
+use crate::service::{CALL_TIMEOUT, Service, config, fresh, impatient, order, until};
 use griot_orders::backends::wire::{NewInvoice, NewPayment};
 use griot_orders::backends::{Failure, Payment};
 use griot_orders::{Backends, OrdersConfig};
@@ -145,6 +145,19 @@ async fn a_price_or_discount_that_cannot_be_is_not_taken() {
             "{body}: {refused:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_reason_that_quotes_a_long_answer_is_cut() {
+    let backend = Backend::start(0, 0.0, &[]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let service = Service::start(directory.path(), &backend, impatient()).await;
+    let long = json!({"id": "P", "name": "n", "price": "ü".repeat(20_000)});
+    backend.trouble("GET /products", Trouble::Answers(long));
+    let id = service.placed(&order()).await;
+    let stuck = service.reaches(&id, "needs_attention").await;
+    let reason = stuck["reason"].as_str().unwrap();
+    assert!(reason.contains("garbage") && reason.len() < 600, "{reason}");
 }
 
 #[tokio::test]

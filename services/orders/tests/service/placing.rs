@@ -2,8 +2,12 @@
 
 use crate::backend::{Backend, Trouble};
 use crate::service::{Service, config, fresh, order, order_with};
+use futures_util::future::join_all;
+use griot_orders::Backends;
+use griot_orders::backends::Simulation;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 #[tokio::test]
@@ -141,7 +145,7 @@ async fn g3_the_same_key_from_many_clients_at_once_places_one_order() {
     let headers = [("idempotency-key", "k"), ("prefer", "wait=10")];
     let order = order();
     let places = (0..50).map(|_| service.place(&order, &headers));
-    let answers = futures_util::future::join_all(places).await;
+    let answers = join_all(places).await;
     assert!(
         answers
             .iter()
@@ -209,4 +213,28 @@ async fn look_ups_run_at_once_and_notices_do_not_hold_up_the_payment() {
     service.reaches(&id, "paid").await;
     backend.recover();
     service.reaches(&id, "completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_orders_at_once_take_about_as_long_as_one() {
+    const LATENCY: Duration = Duration::from_millis(20);
+    let directory = tempfile::tempdir().unwrap();
+    let backends = Backends::simulated(Simulation::new(LATENCY, 0.0, Vec::new()));
+    let service = Service::start_with(directory.path(), backends, config()).await;
+    let order = order();
+    let place = || service.place(&order, &[("prefer", "wait=20")]);
+    // The first ones make the connections.
+    join_all((0..100).map(|_| place())).await;
+    let begun = Instant::now();
+    let answers = join_all((0..100).map(|_| place())).await;
+    let took = begun.elapsed();
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.body["state"] == "completed")
+    );
+    println!("100 orders took {took:?}");
+    // One after the other they take 100 x 4 latencies. An unoptimised build on a busy machine
+    // gets ten times what one order takes.
+    assert!(took < LATENCY * 40, "{took:?}");
 }

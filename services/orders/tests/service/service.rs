@@ -91,6 +91,14 @@ pub(crate) fn order_with(pointer: &str, value: Value) -> Value {
 impl Service {
     pub(crate) async fn start(directory: &Path, backend: &Backend, config: OrdersConfig) -> Self {
         let backends = Backends::http(&backend.url, CALL_TIMEOUT).unwrap();
+        Self::start_with(directory, backends, config).await
+    }
+
+    pub(crate) async fn start_with(
+        directory: &Path,
+        backends: Backends,
+        config: OrdersConfig,
+    ) -> Self {
         // Small segments, so that a test does not wait for 64 MiB of zeroes.
         let options = Options {
             segment_bytes: 1 << 20,
