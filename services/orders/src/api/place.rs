@@ -91,13 +91,12 @@ pub(super) async fn wait_for_end(
         ended = ended => ended.ok().flatten(),
         () = orders.stopping() => None,
     };
-    let mut answer = match ended {
-        Some(view) => answer(id, StatusCode::OK, view),
-        None => {
-            let seen = entity.read(view).await.ok().flatten();
-            let state = seen.map_or(OrderState::Placed, |view| view.state());
-            accepted(id, state)
-        }
+    let mut answer = if let Some(view) = ended {
+        answer(id, StatusCode::OK, view)
+    } else {
+        let seen = entity.read(view).await.ok().flatten();
+        let state = seen.map_or(OrderState::Placed, |view| view.state());
+        accepted(id, state)
     };
     if let Ok(applied) = format!("wait={}", wait.as_secs()).parse() {
         answer

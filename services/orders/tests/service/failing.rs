@@ -24,7 +24,7 @@ async fn recovers_from(trouble: Trouble) {
         let before = backend.asked(what).len();
         let id = service.placed(&order()).await;
         until("it is tried again", || async {
-            backend.asked(what).len() >= before + 5
+            backend.asked(what).len() >= before + 3
         })
         .await;
         let order = service.get(&format!("/orders/{id}")).await.body;
@@ -258,7 +258,7 @@ async fn g6_with_backends_that_fail_in_every_way_every_order_ends_and_nothing_is
         let path = format!("/orders/{id}/cancel");
         if declined {
             // Waits until the invoice is void and the customer told.
-            let headers = [("prefer", "wait=20")];
+            let headers = [("prefer", "wait=60")];
             let ended = service
                 .ask(axum::http::Method::POST, &path, &headers, "")
                 .await;

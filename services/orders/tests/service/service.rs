@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// How long anything may take that a test waits for.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
 /// How long the service waits for a backend.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -56,7 +56,7 @@ pub(crate) fn config() -> OrdersConfig {
     let calls = CallPolicy {
         first_backoff: Duration::from_millis(5),
         backoff_max: Duration::from_millis(20),
-        give_up_after: Duration::from_secs(60),
+        give_up_after: Duration::from_mins(1),
         ..OrdersConfig::default().calls
     };
     OrdersConfig {
@@ -91,14 +91,6 @@ pub(crate) fn order_with(pointer: &str, value: Value) -> Value {
 impl Service {
     pub(crate) async fn start(directory: &Path, backend: &Backend, config: OrdersConfig) -> Self {
         let backends = Backends::http(&backend.url, CALL_TIMEOUT).unwrap();
-        Self::start_with(directory, backends, config).await
-    }
-
-    pub(crate) async fn start_with(
-        directory: &Path,
-        backends: Backends,
-        config: OrdersConfig,
-    ) -> Self {
         // Small segments, so that a test does not wait for 64 MiB of zeroes.
         let options = Options {
             segment_bytes: 1 << 20,
@@ -192,7 +184,7 @@ impl Service {
 
     /// Places an order, waits until it is final and gives it whole.
     pub(crate) async fn ended(&self, order: &Value) -> Value {
-        let answer = self.place(order, &[("prefer", "wait=20")]).await;
+        let answer = self.place(order, &[("prefer", "wait=60")]).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body
     }
