@@ -22,6 +22,7 @@
 //! # let _ = app;
 //! ```
 
+mod ask;
 mod idempotency_key;
 mod json;
 mod prefer;

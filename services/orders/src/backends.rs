@@ -71,6 +71,16 @@ impl Backends {
         })
     }
 
+    /// How long one call may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.transport.timeout()
+    }
+
+    /// How many calls of one kind they take at a time.
+    pub(crate) fn calls_max(&self) -> usize {
+        self.transport.calls_max()
+    }
+
     /// Looks up a customer.
     ///
     /// # Errors

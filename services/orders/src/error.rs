@@ -1,5 +1,7 @@
 //! What can go wrong when the service is set up.
 
+use griot::EntityError;
+
 /// Why the orders service cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,4 +14,7 @@ pub enum OrdersError {
         /// What it must be.
         reason: String,
     },
+    /// The runtime did not start.
+    #[error("the orders cannot be taken up: {0}")]
+    Start(#[from] EntityError),
 }

@@ -20,7 +20,7 @@ pub use step::Step;
 
 use crate::backends::wire::{Audience, Notice};
 use call::Fetched;
-use griot_core::Entity;
+use griot::core::Entity;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
@@ -114,6 +114,22 @@ pub enum OrderState {
     Cancelled,
     /// A backend kept failing, or refused; nothing is lost, and resuming goes on.
     NeedsAttention,
+}
+
+impl OrderState {
+    /// Its name, as people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Placed => "placed",
+            Self::Priced => "priced",
+            Self::Invoiced => "invoiced",
+            Self::Paid => "paid",
+            Self::Completed => "completed",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+            Self::NeedsAttention => "needs_attention",
+        }
+    }
 }
 
 impl Progress {

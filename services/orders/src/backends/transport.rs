@@ -76,6 +76,19 @@ impl Transport {
         })
     }
 
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Eight kinds of calls at this bound each stay below the 1,024 files that a process may
+    /// commonly have open, with room for clients and the journal.
+    pub(super) fn calls_max(&self) -> usize {
+        match self.way {
+            Way::Http(_) => 100,
+            Way::InProcess(_) => usize::MAX,
+        }
+    }
+
     /// Asks once and waits for the whole answer, at most for the timeout.
     pub(super) async fn ask(
         &self,

@@ -1,7 +1,7 @@
 //! The steps of an order as calls: data that survives a crash, each with what it comes to.
 
 use crate::backends::wire::{NewInvoice, NewPayment, Notification};
-use griot_core::Call;
+use griot::core::Call;
 use serde::{Deserialize, Serialize};
 
 /// Looks up the customer; gives the name, if there is such a customer.

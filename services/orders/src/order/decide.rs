@@ -9,7 +9,7 @@ use super::call::{
 };
 use super::{Amounts, Order, OrderEvent, OrderRequest, OrderState, Phase, Placed, Step};
 use crate::backends::wire::{Audience, NewInvoice, NewPayment, Notice, Notification};
-use griot_core::{CallFailed, Cx, Entity, Handle, Never, Outcome};
+use griot::core::{CallFailed, Cx, Entity, Handle, Never, Outcome};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 
 use super::{Amounts, OrderRequest, Step};
 use crate::backends::wire::{Audience, Notice};
-use griot_core::{Event, Timestamp};
+use griot::core::{Event, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What happened to an order. The names are part of its history, which people and programs read.
@@ -89,3 +89,111 @@ pub struct Placed {
 }
 
 impl Event for OrderEvent {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::LineItem;
+    use griot::core::codec::{decode_event, encode_event};
+
+    /// What is stored today must be readable for ever, and people read it in histories.
+    #[test]
+    fn the_stored_form_of_each_event_never_changes() {
+        let text = || "x".to_owned();
+        let request = OrderRequest {
+            customer: "CUST-001".into(),
+            merchant: "MRCN-001".into(),
+            payment: "CARD-001".into(),
+            items: vec![LineItem {
+                id: "IT-001".into(),
+                qty: 2,
+            }],
+            promo: None,
+        };
+        let placed_at = Timestamp::from_micros(1_000_000);
+        let amounts = Amounts {
+            subtotal: 3,
+            discount: 1,
+            total: 2,
+        };
+        let tell = Step::Tell(Audience::Merchant, Notice::OrderPlaced);
+        let golden = [
+            (
+                OrderEvent::OrderPlaced(Placed { placed_at, request }),
+                r#"OrderPlaced {"placed_at":"1970-01-01T00:00:01.000000Z","customer":"CUST-001","merchant":"MRCN-001","payment":"CARD-001","items":[{"id":"IT-001","qty":2}],"promo":null}"#,
+            ),
+            (
+                OrderEvent::CustomerFetched { name: text() },
+                r#"CustomerFetched {"name":"x"}"#,
+            ),
+            (
+                OrderEvent::MerchantFetched { name: text() },
+                r#"MerchantFetched {"name":"x"}"#,
+            ),
+            (
+                OrderEvent::PromotionFetched { percentage: 9 },
+                r#"PromotionFetched {"percentage":9}"#,
+            ),
+            (
+                OrderEvent::ProductFetched {
+                    id: "i".into(),
+                    name: text(),
+                    price: 5,
+                },
+                r#"ProductFetched {"id":"i","name":"x","price":5}"#,
+            ),
+            (
+                OrderEvent::OrderPriced(amounts),
+                r#"OrderPriced {"subtotal":3,"discount":1,"total":2}"#,
+            ),
+            (
+                OrderEvent::InvoiceIssued { invoice: text() },
+                r#"InvoiceIssued {"invoice":"x"}"#,
+            ),
+            (
+                OrderEvent::OrderPaid { payment: text() },
+                r#"OrderPaid {"payment":"x"}"#,
+            ),
+            (
+                OrderEvent::PartyNotified {
+                    to: Audience::Customer,
+                    kind: Notice::PaymentReceived,
+                },
+                r#"PartyNotified {"to":"customer","kind":"payment_received"}"#,
+            ),
+            (OrderEvent::OrderCompleted {}, "OrderCompleted {}"),
+            (
+                OrderEvent::OrderRejected { reason: text() },
+                r#"OrderRejected {"reason":"x"}"#,
+            ),
+            (
+                OrderEvent::OrderCancelled { reason: text() },
+                r#"OrderCancelled {"reason":"x"}"#,
+            ),
+            (OrderEvent::InvoiceVoided {}, "InvoiceVoided {}"),
+            (
+                OrderEvent::StepFailed {
+                    step: tell,
+                    reason: text(),
+                },
+                r#"StepFailed {"step":{"tell":["merchant","order_placed"]},"reason":"x"}"#,
+            ),
+            (
+                OrderEvent::StepFailed {
+                    step: Step::Product("i".into()),
+                    reason: text(),
+                },
+                r#"StepFailed {"step":{"product":"i"},"reason":"x"}"#,
+            ),
+            (OrderEvent::OrderResumed {}, "OrderResumed {}"),
+        ];
+        for (event, stored) in golden {
+            let (name, payload) = encode_event(&event).unwrap();
+            assert_eq!(
+                format!("{name} {}", std::str::from_utf8(&payload).unwrap()),
+                stored
+            );
+            assert_eq!(decode_event::<OrderEvent>(name, &payload).unwrap(), event);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The steps of an order: each is one request to one backend, and runs to its end once.
 
 use crate::backends::wire::{Audience, Notice};
-use griot_core::EntityId;
+use griot::core::EntityId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -4,7 +4,7 @@
 use super::*;
 use crate::order::call::{FetchCustomer, Fetched};
 use crate::order::{LineItem, OrderState};
-use griot_core::{Call, Effect, EffectId, EntityId, Seq, Timestamp};
+use griot::core::{Call, Effect, EffectId, EntityId, Seq, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

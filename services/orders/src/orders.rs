@@ -1,0 +1,122 @@
+//! The service: orders that run, their list and their API.
+
+use crate::backends::Backends;
+use crate::config::OrdersConfig;
+use crate::index::{Query, Summary, UnknownAfter};
+use crate::listing::Listing;
+use crate::order::Order;
+use crate::{OrdersError, api, calls};
+use axum::Router;
+use griot::{Drained, EntityError, EntityRef, Griot, GriotBuilder};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use utoipa::OpenApi;
+use uuid::Uuid;
+
+/// The orders service, running. Cheap to clone; dropping the last clone ends it as a crash would,
+/// and nothing acknowledged is lost.
+#[derive(Debug, Clone)]
+pub struct Orders(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    griot: Griot,
+    listing: Arc<Listing>,
+    follower: JoinHandle<()>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+impl Orders {
+    /// Starts orders on what `griot` stands on: takes up every order that is under way, and
+    /// begins to build the list.
+    ///
+    /// # Errors
+    ///
+    /// [`OrdersError::Start`] with what the runtime or its journal says.
+    pub async fn start(
+        griot: GriotBuilder,
+        backends: Backends,
+        config: OrdersConfig,
+    ) -> Result<Self, OrdersError> {
+        let griot = griot
+            .entity(calls::entities(&backends, &config))
+            .start()
+            .await?;
+        let listing = Arc::new(Listing::default());
+        let follower = Arc::clone(&listing).follow(Arc::clone(griot.journal()));
+        Ok(Self(Arc::new(Inner {
+            follower: tokio::spawn(follower),
+            griot,
+            listing,
+            stopping: watch::Sender::new(false),
+        })))
+    }
+
+    /// The HTTP API, and the page at `/`. Unknown routes are the caller's:
+    /// [`griot::http::answer_with_problems`] answers them.
+    pub fn router(&self) -> Router {
+        api::router(self.clone())
+    }
+
+    /// The description of the API, for `/openapi.json`.
+    pub fn openapi() -> utoipa::openapi::OpenApi {
+        api::Description::openapi()
+    }
+
+    /// Whether everything works.
+    ///
+    /// # Errors
+    ///
+    /// What does not, and why, in words for people.
+    pub fn ready(&self) -> Result<(), String> {
+        if let Some(trouble) = self.0.griot.trouble() {
+            return Err(format!("the journal: {trouble}"));
+        }
+        if !self.0.listing.is_caught_up() {
+            return Err("the list of orders is being built from the journal".to_owned());
+        }
+        Ok(())
+    }
+
+    /// What the orders run on.
+    pub fn griot(&self) -> &Griot {
+        &self.0.griot
+    }
+
+    /// Ends in good order: answers whoever waits for an order, turns new ones away, lets running
+    /// calls come to their outcome, and closes the journal. What is not finished at the deadline
+    /// goes on at the next start.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        self.0.stopping.send_replace(true);
+        let drained = self.0.griot.drain(deadline).await;
+        self.0.follower.abort();
+        drained
+    }
+
+    /// Ready once the service is being drained.
+    pub(crate) async fn stopping(&self) {
+        let mut stopping = self.0.stopping.subscribe();
+        // It cannot close while `self` holds the sender.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    pub(crate) fn entity(&self, id: Uuid) -> Result<EntityRef<Order>, EntityError> {
+        self.0.griot.entity(&id.to_string())
+    }
+
+    pub(crate) fn is_listed(&self) -> bool {
+        self.0.listing.is_caught_up()
+    }
+
+    pub(crate) fn list(&self, query: &Query) -> Result<Vec<Summary>, UnknownAfter> {
+        self.0.listing.list(query)
+    }
+}
