@@ -1,3 +1,97 @@
-//! The griot program.
+//! The `griot` program: serves the services, plays their backends, and puts load on them.
+//!
+//! This crate is wiring only: arguments, configuration, logs, the HTTP server and its shutdown. What
+//! the services do lives in `services/`, what makes them durable in `crates/`.
 
-fn main() {}
+mod backends;
+mod failure;
+mod limits;
+mod load;
+mod log;
+mod metrics;
+mod serve;
+mod server;
+mod settings;
+mod shell;
+mod signals;
+mod span;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// How long threads that are still busy may take after the work is done.
+const RUNTIME_STOP_MAX: Duration = Duration::from_millis(500);
+
+/// Durable actors: services that remember everything that happened to them and survive any crash.
+#[derive(Debug, Parser)]
+#[command(name = "griot", version, after_help = EXAMPLES)]
+struct Griot {
+    /// How log lines on stderr look; `RUST_LOG` says which (default: info)
+    #[arg(
+        long,
+        global = true,
+        env = "GRIOT_LOG_FORMAT",
+        value_enum,
+        default_value = "text"
+    )]
+    log_format: log::Format,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<settings::Settings>),
+    Backends(backends::Arguments),
+    Load(load::Arguments),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  griot serve                                   everything, on embedded parts
+  curl -i localhost:7070/orders -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\
+    -d '{\"customer\":\"CUST-001\",\"merchant\":\"MRCN-001\",\"payment\":\"CARD-001\",\"items\":[{\"id\":\"IT-001\",\"qty\":1}]}'
+  griot load orders --to http://localhost:7070 --orders 10000 --concurrency 64
+
+Exit codes: 0 done, 1 it could not be done, 2 a flag, a configuration key or a value is wrong.";
+
+fn main() -> ExitCode {
+    let matches = Griot::command().get_matches();
+    let griot = Griot::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(griot, &matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(griot: Griot, matches: &clap::ArgMatches) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
+    let outcome = match griot.command {
+        Command::Serve(given) => {
+            let settings = given.layered(griot.log_format, matches)?;
+            log::start(settings.log_format);
+            runtime.block_on(serve::run(settings))
+        }
+        Command::Backends(arguments) => {
+            log::start(griot.log_format);
+            runtime.block_on(backends::run(arguments))
+        }
+        Command::Load(arguments) => {
+            log::start(griot.log_format);
+            runtime.block_on(load::run(arguments))
+        }
+    };
+    runtime.shutdown_timeout(RUNTIME_STOP_MAX);
+    outcome
+}

@@ -1,0 +1,84 @@
+//! Why the program ends without having done what it was asked for.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Everything that ends the program early; the text says what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Failure {
+    /// A configuration key or value is wrong, or two of them do not go together.
+    #[error("{0}")]
+    Configuration(String),
+    /// The configuration file cannot be read.
+    #[error("cannot read the file given with --config, {}; check its path and permissions", .path.display())]
+    ConfigurationFile {
+        /// The file as given.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: std::io::Error,
+    },
+    /// The runtime's threads cannot be started.
+    #[error("cannot start the worker threads; check the limits on threads and open files")]
+    Runtime(#[source] std::io::Error),
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {address}; choose another address with --listen, port 0 picks a free one"
+    )]
+    Listen {
+        /// The address as given.
+        address: SocketAddr,
+        /// Why it cannot be listened on.
+        source: std::io::Error,
+    },
+    /// A signal handler cannot be installed.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+    /// A service did not start.
+    #[error(
+        "cannot start the service `{service}`; `griot serve --help` says what to do about a data directory that does not open"
+    )]
+    Service {
+        /// Its name, as in `griot serve NAME`.
+        service: &'static str,
+        /// Why it did not start.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The HTTP client cannot be built.
+    #[error("cannot set up the HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// The load ran, and its verdict is bad.
+    #[error("{0}")]
+    Verdict(String),
+    /// Another signal came while the program was stopping.
+    #[error(
+        "stopped at once by a second signal; what was acknowledged is kept and goes on at the next start"
+    )]
+    Interrupted {
+        /// The exit code that shells give to the signal.
+        code: u8,
+    },
+}
+
+impl Failure {
+    /// 2 for what the caller wrote wrongly, 1 for what went wrong.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Configuration(_) | Self::ConfigurationFile { .. } => ExitCode::from(2),
+            Self::Interrupted { code } => ExitCode::from(*code),
+            _ => ExitCode::FAILURE,
+        }
+    }
+
+    /// Prints the failure and every cause below it to stderr.
+    pub(crate) fn print(&self) {
+        eprintln!("error: {self}");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            eprintln!("  because: {error}");
+            cause = error.source();
+        }
+    }
+}

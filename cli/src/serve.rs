@@ -1,0 +1,109 @@
+//! `griot serve`: starts services, answers for them, and stops them in order.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use griot::journal::{EmbeddedLog, MemoryJournal, Options};
+use griot::{Drained, Griot, GriotBuilder};
+use griot_orders::backends::Simulation;
+use griot_orders::{Backends, Orders, OrdersConfig};
+
+use crate::backends::announce;
+use crate::failure::Failure;
+use crate::server::Server;
+use crate::settings::{self, Settings};
+use crate::signals::Signals;
+use crate::{limits, metrics, shell};
+
+/// Of the time to drain, the part that closing what is left may take.
+const CLOSING: Duration = Duration::from_millis(200);
+
+/// Serves until a signal, then drains.
+///
+/// # Errors
+///
+/// [`Failure::Service`] when the data directory does not open, [`Failure::Listen`] when the address
+/// is taken, [`Failure::Interrupted`] after a second signal.
+pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
+    let mut signals = Signals::take()?;
+    let (server, orders) = tokio::select! {
+        started = start(&settings) => started?,
+        // Nothing was acknowledged yet, so there is nothing to finish.
+        _ = signals.next() => return Ok(()),
+    };
+    announce(&server);
+    tokio::select! {
+        () = server.accept() => {}
+        _ = signals.next() => {}
+    }
+    let deadline = settings.drain_deadline.0;
+    tracing::info!(?deadline, "draining; a second signal stops at once");
+    tokio::select! {
+        () = drain(server, orders, deadline) => Ok(()),
+        code = signals.next() => Err(Failure::Interrupted { code }),
+    }
+}
+
+async fn start(settings: &Settings) -> Result<(Server, Orders), Failure> {
+    let rendered = metrics::start();
+    let failed = |source| Failure::Service {
+        service: "orders",
+        source,
+    };
+    let backends = match &settings.backends {
+        settings::Backends::Simulated => {
+            let latency = settings.backend_latency.0;
+            Backends::simulated(Simulation::new(latency, 0.0, Vec::new()))
+        }
+        settings::Backends::Http(url) => {
+            Backends::http(url, settings.backend_timeout.0).map_err(|error| failed(error.into()))?
+        }
+    };
+    let griot = open(&settings.data_dir).await.map_err(failed)?;
+    let orders = Orders::start(griot, backends, OrdersConfig::default())
+        .await
+        .map_err(|error| failed(error.into()))?;
+    let ready = {
+        let orders = orders.clone();
+        move || orders.ready()
+    };
+    let app = shell::around(orders.router(), &Orders::openapi(), rendered, ready)
+        .map_err(|error| failed(error.into()))?;
+    let connections = limits::connections_possible(settings.connections_max);
+    let server = Server::bind(settings.listen.0, connections, app, shell::busy()).await?;
+    Ok((server, orders))
+}
+
+async fn open(data_dir: &Path) -> Result<GriotBuilder, Box<dyn Error + Send + Sync>> {
+    let data_dir = data_dir.to_owned();
+    // Reading the log at the start blocks.
+    let opening = move || EmbeddedLog::open(data_dir, Options::default());
+    let journal = tokio::task::spawn_blocking(opening).await??;
+    Ok(Griot::builder(
+        Arc::new(journal),
+        Arc::new(MemoryJournal::new()),
+    ))
+}
+
+/// Ends intake, lets requests and orders in flight finish until the deadline, and leaves the rest,
+/// which is durable, to the next start.
+async fn drain(server: Server, orders: Orders, deadline: Duration) {
+    let finishing = async {
+        tokio::join!(
+            server.drain(),
+            orders.drain(deadline.saturating_sub(CLOSING))
+        )
+    };
+    match tokio::time::timeout(deadline, finishing).await {
+        Ok(((), Drained { in_time: true, .. })) => tracing::info!("drained"),
+        Ok(((), Drained { effects_left, .. })) => {
+            tracing::warn!(
+                effects_left,
+                "the deadline is over; what is left goes on at the next start"
+            );
+        }
+        Err(_) => tracing::warn!("the deadline is over; clients that still wait are cut off"),
+    }
+}

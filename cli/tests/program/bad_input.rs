@@ -1,0 +1,266 @@
+//! Wrong flags, wrong files, wrong directories: a clear error, the right exit code, and nothing lost.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::ordering::{customer_of, order};
+use crate::process::{Griot, ends};
+
+/// What `griot serve` on this data directory ends with.
+async fn serve_ends(data: &Path) -> (Option<i32>, String) {
+    ends(
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            data.to_str().unwrap(),
+        ],
+        &[],
+    )
+    .await
+}
+
+fn assert_says(said: &str, all: &[&str]) {
+    for what in all {
+        assert!(said.contains(what), "`{what}` is missing in: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_flag_or_value_exits_two_and_is_named() {
+    for (arguments, named) in [
+        (&["serve", "parcels"][..], &["parcels", "orders"][..]),
+        (&["serve", "--lisen", ":1"], &["--lisen", "--listen"]),
+        (&["serve", "--listen", "nowhere"], &["--listen", "nowhere"]),
+        (
+            &["serve", "--journal", "postgres://db"],
+            &["--journal", "postgres://db", "embedded"],
+        ),
+        (
+            &["serve", "--backends", "ftp://files"],
+            &["--backends", "ftp://files"],
+        ),
+        (
+            &["serve", "--backend-latency", "20"],
+            &["--backend-latency", "20", "20ms"],
+        ),
+        (&["serve", "--drain-deadline", "-1s"], &["--drain-deadline"]),
+        (
+            &["serve", "--connections-max", "0"],
+            &["--connections-max", "0"],
+        ),
+        (&["serve", "--log-format", "xml"], &["--log-format", "xml"]),
+        (
+            &["serve", "--config", "/no/such/file.toml"],
+            &["--config", "/no/such/file.toml"],
+        ),
+        (
+            &["backends", "--listen", "127.0.0.1:0", "--fail-rate", "3"],
+            &["--fail-rate", "3"],
+        ),
+        (
+            &[
+                "load",
+                "orders",
+                "--to",
+                "nowhere",
+                "--orders",
+                "1",
+                "--concurrency",
+                "1",
+            ],
+            &["--to", "nowhere"],
+        ),
+        (&["sing"], &["sing"]),
+    ] {
+        let (code, said) = ends(arguments, &[]).await;
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert_says(&said, named);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_variable_exits_two_and_is_named_by_its_flag() {
+    for (variable, value, flag) in [
+        ("GRIOT_LISTEN", "nowhere", "--listen"),
+        ("GRIOT_DRAIN_DEADLINE", "soon", "--drain-deadline"),
+        ("GRIOT_LOG_FORMAT", "xml", "--log-format"),
+    ] {
+        let (code, said) = ends(&["serve"], &[(variable, value)]).await;
+        assert_eq!(code, Some(2), "{said}");
+        assert_says(&said, &[flag, value]);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_in_the_file_exits_two_and_is_named() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("griot.toml");
+    let path = file.to_str().unwrap();
+    for (text, named) in [
+        ("lisen = 'x'", ["lisen", path]),
+        ("listen = 'nowhere'", ["nowhere", path]),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (code, said) = ends(&["serve", "--config", path], &[]).await;
+        assert_eq!(code, Some(2), "{said}");
+        assert_says(&said, &named);
+    }
+}
+
+#[tokio::test]
+async fn a_flag_beats_the_environment_and_the_environment_beats_the_file() {
+    let directory = TempDir::new().unwrap();
+    let directories = ["file", "variable", "flag"]
+        .map(|name| directory.path().join(name).to_str().unwrap().to_owned());
+    let [from_file, from_variable, from_flag] = &directories;
+    let config = directory.path().join("griot.toml");
+    let config_path = config.to_str().unwrap();
+    fs::write(
+        &config,
+        format!("data-dir = '{from_file}'\nlisten = '127.0.0.1:0'\n"),
+    )
+    .unwrap();
+    let serve = ["serve", "--config", config_path];
+    let found = || {
+        directories
+            .iter()
+            .map(|path| Path::new(path).exists())
+            .collect::<Vec<_>>()
+    };
+
+    Griot::start(&serve).ready().await;
+    assert_eq!(found(), [true, false, false]);
+    Griot::start_in(&serve, &[("GRIOT_DATA_DIR", from_variable)])
+        .ready()
+        .await;
+    assert_eq!(found(), [true, true, false]);
+    let flag = [&serve[..], &["--data-dir", from_flag]].concat();
+    Griot::start_in(&flag, &[("GRIOT_DATA_DIR", "/dev/null/nowhere")])
+        .ready()
+        .await;
+    assert_eq!(found(), [true, true, true]);
+}
+
+#[tokio::test]
+async fn a_data_directory_in_use_is_refused_and_its_user_goes_on() {
+    let data = TempDir::new().unwrap();
+    let mut griot = Griot::serve(data.path(), &[]);
+    let customer = customer_of(&griot.ready().await);
+    let (code, said) = serve_ends(data.path()).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(&said, &[data.path().to_str().unwrap(), "in use", "--help"]);
+    let (status, _) = customer.send("still-there", &order(0), None).await.unwrap();
+    assert_eq!(status.as_u16(), 202);
+}
+
+#[tokio::test]
+async fn a_data_directory_that_cannot_be_one_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "not a directory").unwrap();
+    for path in [
+        file.clone(),
+        file.join("below"),
+        PathBuf::from("/proc/griot"),
+    ] {
+        let (code, said) = serve_ends(&path).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert_says(&said, &[path.to_str().unwrap()]);
+    }
+    assert_eq!(fs::read_to_string(file).unwrap(), "not a directory");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_refused_and_named() {
+    let data = TempDir::new().unwrap();
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, said) = ends(
+        &[
+            "serve",
+            "--listen",
+            &address,
+            "--data-dir",
+            data.path().to_str().unwrap(),
+        ],
+        &[],
+    )
+    .await;
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(&said, &[&address, "--listen"]);
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_log_is_refused_with_its_place_and_nothing_is_changed() {
+    let data = TempDir::new().unwrap();
+    let mut griot = Griot::serve(data.path(), &["--backend-latency", "1ms"]);
+    let mut customer = customer_of(&griot.ready().await);
+    for number in 0..10 {
+        let placed = customer
+            .place(format!("flip-{number}"), order(number), None)
+            .await;
+        customer.ended(&placed.id).await;
+    }
+    griot.kill();
+
+    let (log, written) = files_below(data.path())
+        .max_by_key(|(_, written)| *written)
+        .unwrap();
+    let whole = fs::read(&log).unwrap();
+    let mut flipped = whole.clone();
+    flipped[written / 2] ^= 1;
+    fs::write(&log, &flipped).unwrap();
+    let (code, said) = serve_ends(data.path()).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(&said, &[log.to_str().unwrap(), "damaged at byte", "--help"]);
+    assert_eq!(
+        fs::read(&log).unwrap(),
+        flipped,
+        "a refused start changed the log"
+    );
+
+    // With the bit as it was, everything is there.
+    fs::write(&log, whole).unwrap();
+    let mut griot = Griot::serve(data.path(), &[]);
+    let orders = customer_of(&griot.ready().await)
+        .get("/orders?state=completed&limit=100")
+        .await;
+    assert!(orders.to_string().contains("CUST-009"), "{orders}");
+}
+
+#[tokio::test]
+async fn help_says_what_to_do_about_a_damaged_log() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_griot"))
+        .args(["serve", "--help"])
+        .output()
+        .unwrap();
+    assert_says(
+        &String::from_utf8(help.stdout).unwrap(),
+        &["damaged", "backup", "newer", "in use"],
+    );
+}
+
+/// Every file below `directory`, with the place of its last byte that is not zero.
+fn files_below(directory: &Path) -> impl Iterator<Item = (PathBuf, usize)> {
+    let mut files = Vec::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.into_iter().map(|path| {
+        let bytes = fs::read(&path).unwrap();
+        let written = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        (path, written)
+    })
+}

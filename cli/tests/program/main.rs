@@ -1,0 +1,17 @@
+//! What the program promises, shown on the program itself: real processes, real signals, real HTTP.
+//!
+//! A test's name begins with the guarantee of `DESIGN.md` that it shows.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report"
+)]
+
+mod audit;
+mod backends;
+mod bad_input;
+mod kill_loop;
+mod ordering;
+mod overload;
+mod process;
+mod shutdown;

@@ -1,0 +1,182 @@
+//! A `griot` process: started, found by the line it prints, signalled, and gone when dropped.
+
+use std::io::{BufRead, BufReader, Read, Seek};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::{Mutex, MutexGuard, oneshot};
+
+/// How long anything that must happen may take on a busy machine before the test calls it missing.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Held by a test that needs the machine for itself.
+pub(crate) async fn whole_machine() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::const_new(());
+    MACHINE.lock().await
+}
+
+/// Waits until `condition` gives something.
+///
+/// # Panics
+///
+/// If that takes longer than [`DEADLINE`]; `what` says what was waited for.
+pub(crate) async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            if let Some(found) = condition().await {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, looking)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain until {what}"))
+}
+
+/// A running `griot`.
+pub(crate) struct Griot {
+    child: Child,
+    listening: oneshot::Receiver<String>,
+}
+
+impl Griot {
+    /// Starts `griot` without any variables.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[])
+    }
+
+    /// Starts `griot` with these variables and no others.
+    pub(crate) fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = command(arguments);
+        command.envs(environment.iter().copied());
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("griot starts");
+        let (announce, listening) = oneshot::channel();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(stdout).read_line(&mut line);
+            if let Some(url) = line.trim_end().strip_prefix("listening on ") {
+                let _ = announce.send(url.to_owned());
+            }
+        });
+        Self { child, listening }
+    }
+
+    /// Starts `griot serve orders` on a free port.
+    pub(crate) fn serve(data: &Path, more: &[&str]) -> Self {
+        let data = data.to_str().expect("a path that is text");
+        let serve = [
+            "serve",
+            "orders",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            data,
+        ];
+        Self::start(&[&serve, more].concat())
+    }
+
+    /// The base URL that it prints once it is ready.
+    ///
+    /// # Panics
+    ///
+    /// If it ends before, or is not ready within [`DEADLINE`].
+    pub(crate) async fn ready(&mut self) -> String {
+        let line = tokio::time::timeout(DEADLINE, &mut self.listening).await;
+        line.expect("ready in time").expect("ready before it ends")
+    }
+
+    /// kill -9: the process gets no chance to do anything.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    /// Sends `signal`.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("signalled");
+    }
+
+    /// How it ended.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end within [`DEADLINE`].
+    pub(crate) async fn end(&mut self) -> ExitStatus {
+        until("the process ends", async || {
+            self.child.try_wait().expect("its own child")
+        })
+        .await
+    }
+
+    /// The most memory it ever had, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("VmHWM");
+        let kib: u64 = line
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number");
+        kib * 1024
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Griot {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a `griot` that ends by itself ended: its exit code and what it wrote to stderr.
+///
+/// # Panics
+///
+/// If it does not end within [`DEADLINE`].
+pub(crate) async fn ends(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Option<i32>, String) {
+    let mut stderr = tempfile::tempfile().expect("a file");
+    let mut command = command(arguments);
+    command
+        .envs(environment.iter().copied())
+        .stderr(stderr.try_clone().expect("a file"));
+    let code = Griot::of(command).end().await.code();
+    let mut written = String::new();
+    stderr.rewind().expect("a file");
+    stderr.read_to_string(&mut written).expect("text");
+    (code, written)
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_griot"));
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned());
+    command
+        .args(arguments)
+        .env_clear()
+        .env("RUST_LOG", log)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    command
+}
