@@ -1,12 +1,8 @@
 //! `griot serve`: starts services, answers for them, and stops them in order.
 
-use std::error::Error;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use griot::journal::{EmbeddedLog, MemoryJournal, Options};
-use griot::{Drained, Griot, GriotBuilder};
+use griot::Drained;
 use griot_orders::backends::Simulation;
 use griot_orders::{Backends, Orders, OrdersConfig};
 
@@ -61,7 +57,9 @@ async fn start(settings: &Settings) -> Result<(Server, Orders), Failure> {
             Backends::http(url, settings.backend_timeout.0).map_err(|error| failed(error.into()))?
         }
     };
-    let griot = open(&settings.data_dir).await.map_err(failed)?;
+    let griot = griot::open(&settings.data_dir)
+        .await
+        .map_err(|error| failed(error.into()))?;
     let orders = Orders::start(griot, backends, OrdersConfig::default())
         .await
         .map_err(|error| failed(error.into()))?;
@@ -74,17 +72,6 @@ async fn start(settings: &Settings) -> Result<(Server, Orders), Failure> {
     let connections = limits::connections_possible(settings.connections_max);
     let server = Server::bind(settings.listen.0, connections, app, shell::busy()).await?;
     Ok((server, orders))
-}
-
-async fn open(data_dir: &Path) -> Result<GriotBuilder, Box<dyn Error + Send + Sync>> {
-    let data_dir = data_dir.to_owned();
-    // Reading the log at the start blocks.
-    let opening = move || EmbeddedLog::open(data_dir, Options::default());
-    let journal = tokio::task::spawn_blocking(opening).await??;
-    Ok(Griot::builder(
-        Arc::new(journal),
-        Arc::new(MemoryJournal::new()),
-    ))
 }
 
 /// Ends intake, lets requests and orders in flight finish until the deadline, and leaves the rest,

@@ -74,6 +74,11 @@
 #[cfg(feature = "http")]
 pub mod http;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use griot_journal::{EmbeddedLog, EmbeddedSnapshots, JournalError, Options};
+
 pub use griot_actor as actor;
 pub use griot_core as core;
 pub use griot_entity::{
@@ -81,6 +86,26 @@ pub use griot_entity::{
     EntityError, EntityRef, Griot, GriotBuilder, Limits, Moment,
 };
 pub use griot_journal as journal;
+
+/// Begins with the journal and the snapshots in `directory`, which is made where it is missing.
+///
+/// # Errors
+///
+/// What [`EmbeddedLog::open`] and [`EmbeddedSnapshots::open`] say: a directory that another process
+/// has, that cannot be written, or whose log does not check out.
+pub async fn open(directory: impl Into<PathBuf>) -> Result<GriotBuilder, JournalError> {
+    let directory = directory.into();
+    // Reading a long log takes a while.
+    let opening = tokio::task::spawn_blocking(move || {
+        let journal = EmbeddedLog::open(&directory, Options::default())?;
+        Ok((journal, EmbeddedSnapshots::open(&directory)?))
+    });
+    let opened = opening
+        .await
+        .map_err(|error| JournalError::Store(Arc::new(error)))?;
+    let (journal, snapshots) = opened?;
+    Ok(Griot::builder(Arc::new(journal), Arc::new(snapshots)))
+}
 
 /// What most programs use.
 pub mod prelude {
