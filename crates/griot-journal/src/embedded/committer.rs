@@ -66,8 +66,7 @@ impl std::fmt::Debug for Held {
 }
 
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, tail: Tail, mut preparer: Preparer, lock: Held) -> Self {
-        preparer.prepare(tail.segment.number.saturating_add(1));
+    pub(crate) fn new(shared: Arc<Shared>, tail: Tail, preparer: Preparer, lock: Held) -> Self {
         Self {
             shared,
             tail,
@@ -125,11 +124,10 @@ impl Committer {
         let maker = self.shared.maker();
         if let Err(error) = self.tail.segment.file.write_at(&zeros, self.tail.position) {
             let full = is_full(&error);
-            let error = maker.failed("write to", &path, error);
             return Err(if full {
-                Written::Nothing(error)
+                Written::Nothing(maker.failed("write to", &path, error))
             } else {
-                Written::Unknown(error)
+                Written::Unknown(poisoned("write to", &path, &error))
             });
         }
         match self.tail.segment.file.sync() {
@@ -187,7 +185,6 @@ impl Committer {
         self.shared.segments.add(number, Arc::clone(&segment.file));
         self.tail.segment = segment;
         self.tail.position = Tail::START;
-        self.preparer.prepare(number.saturating_add(1));
         counter!("griot_journal_segments_total").increment(1);
         Ok(())
     }
@@ -281,6 +278,9 @@ impl Committer {
         counter!("griot_journal_bytes_total").increment(size);
         *position = end;
         *number = number.saturating_add(1);
+        if end > segment.capacity / PREPARE_AFTER {
+            self.preparer.prepare(segment.number.saturating_add(1));
+        }
         Written::Durable
     }
 
@@ -303,6 +303,9 @@ impl Committer {
         }
     }
 }
+
+/// The next segment is made once this part of the current one is written: a quarter.
+const PREPARE_AFTER: u64 = 4;
 
 impl Tail {
     /// Where a segment's first frame goes.

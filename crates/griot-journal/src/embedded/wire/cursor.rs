@@ -70,6 +70,15 @@ impl<'a> Cursor<'a> {
         Some(Timestamp::from_micros(self.fixed()?.cast_signed()))
     }
 
+    /// Reads an append up to the number of its events: the offset of the first, and how many.
+    pub(crate) fn offsets(&mut self) -> Option<(Offset, u64)> {
+        self.bytes()?;
+        self.number()?;
+        let first = self.number()?;
+        self.fixed()?;
+        Some((Offset(first), self.number()?))
+    }
+
     fn owned(&mut self) -> Option<String> {
         self.text().map(str::to_owned)
     }
