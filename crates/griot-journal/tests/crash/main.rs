@@ -10,6 +10,7 @@
 mod damage;
 mod faults;
 mod golden;
+mod limits;
 mod processes;
 mod reads;
 mod workload;
