@@ -27,8 +27,8 @@ use crate::storage::{Files, Storage};
 use crate::{AppendError, Appended, JournalError};
 use committer::{Committer, Held};
 pub use options::{
-    BATCH_BYTES_MAX, FRAME_BYTES, Options, PAGE_COMMITS_MAX, Preparation, QUEUE_BATCHES_MAX,
-    QUEUE_BYTES_MAX, READS_MAX,
+    BATCH_BYTES_MAX, FIRST_SEGMENT_BYTES, FRAME_BYTES, Options, PAGE_COMMITS_MAX, Preparation,
+    QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX, READS_MAX,
 };
 use queue::Request;
 use recovery::Recovered;
@@ -87,6 +87,7 @@ impl EmbeddedLog {
             storage,
             root: directory.as_ref().to_owned(),
             segment_bytes: options.segment_bytes.max(Options::SEGMENT_BYTES_MIN),
+            cancelled: Arc::default(),
         };
         let lock = lock(&maker)?;
         let Recovered {
@@ -166,7 +167,33 @@ fn lock(maker: &Maker) -> Result<Held, JournalError> {
     })
 }
 
+/// How large a journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Segment files with frames in them.
+    pub segments: u64,
+    /// Bytes of frames in them.
+    pub bytes: u64,
+    /// Entities that were ever written.
+    pub entities: u64,
+    /// Events that were ever written, deleted ones included.
+    pub events: u64,
+}
+
 impl EmbeddedLog {
+    /// How large the journal is. To verify all of it, open it: that reads and checks every frame.
+    pub fn stats(&self) -> Stats {
+        let (segments, bytes) = self.shared.segments.count();
+        let index = self.shared.index();
+        let entities = index.names(0..index.slots(), None, None).count();
+        Stats {
+            segments,
+            bytes,
+            entities: u64::try_from(entities).unwrap_or(u64::MAX),
+            events: index.durable_offset().get(),
+        }
+    }
+
     /// Waits for the committer, which has been told to end, to let go of the directory.
     fn join(&self) {
         let mut committer = self

@@ -7,10 +7,10 @@
 mod entry;
 mod query;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
-use griot_core::{EntityId, Epoch, Offset, Seq};
+use griot_core::{EffectId, EntityId, Epoch, Offset, Seq};
 use hashbrown::HashTable;
 
 pub(crate) use entry::Place;
@@ -55,6 +55,8 @@ pub(crate) struct Index {
     /// Hash of the name, and the slot in `entries`.
     slots: HashTable<(u64, u32)>,
     entries: Vec<Entry>,
+    /// The slots of entities that have effects without an outcome.
+    unsettled: BTreeSet<u32>,
     epochs: HashMap<ShardId, Epoch>,
     staged_offset: Offset,
     durable_offset: Offset,
@@ -241,16 +243,15 @@ impl Index {
             let place = one.place;
             entry.durable = last;
             entry.commits.push(CommitAt { last, place });
-            for record in &append.effects {
-                if entry::awaits_outcome(&record.effect) {
-                    entry.add_effect(EffectAt {
-                        id: record.id,
-                        place,
-                    });
-                }
-            }
-            entry.settle(&append.settled);
             entry.keys.shrink();
+            let waiting = append.effects.iter();
+            let waiting = waiting.filter(|record| entry::awaits_outcome(&record.effect));
+            self.settle(
+                one.slot,
+                place,
+                waiting.map(|record| record.id),
+                &append.settled,
+            );
         }
     }
 
@@ -273,17 +274,37 @@ impl Index {
         entry.durable = last;
         entry.staged = last;
         entry.commits.push(CommitAt { last, place });
-        for &id in &append.effects {
-            entry.add_effect(EffectAt { id, place });
-        }
-        entry.settle(&append.settled);
         if let Some(key) = key {
             entry.keys.push(key, place);
             entry.keys.shrink();
         }
+        self.settle(slot, place, append.effects.iter().copied(), &append.settled);
         self.durable_offset = Offset(end);
         self.staged_offset = Offset(end);
         Some(())
+    }
+
+    /// Takes in the effects of a commit, and which ones it settled.
+    fn settle(
+        &mut self,
+        slot: u32,
+        place: Place,
+        effects: impl Iterator<Item = EffectId>,
+        settled: &[EffectId],
+    ) {
+        let Some(entry) = self.entry_mut(slot) else {
+            return;
+        };
+        let before = entry.effects().is_empty();
+        for id in effects {
+            entry.add_effect(EffectAt { id, place });
+        }
+        entry.settle(settled);
+        match (before, entry.effects().is_empty()) {
+            (true, false) => drop(self.unsettled.insert(slot)),
+            (false, true) => drop(self.unsettled.remove(&slot)),
+            _ => {}
+        }
     }
 
     /// Deletes an entity's events up to `to`, as far as they are durable.

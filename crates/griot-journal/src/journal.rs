@@ -32,7 +32,9 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Appends a batch: all of it or none, durable before the answer.
     ///
-    /// Batches given one after the other by one owner become durable in that order.
+    /// Batches given one after the other by one owner become durable in that order; a batch is given
+    /// when this is called, not when the future is first polled. Of each append, its key is looked
+    /// at before its sequence, so that a batch which is given again gets its first answer.
     ///
     /// # Errors
     ///
@@ -55,7 +57,9 @@ pub trait Journal: Send + Sync + 'static {
     /// Reads the commits of one entity, in order, beginning with the one that reached `from` (all
     /// of them for [`Seq::ZERO`]), after skipping `skip` of them, up to `limit` of them. Commits
     /// without events count by the sequence they left. This is what recovery reads: it may begin at
-    /// its snapshot's sequence. An empty answer says that there are no more.
+    /// its snapshot's sequence. An empty answer says that there are no more; one with fewer than
+    /// `limit` does not. Of a commit whose events are deleted in part, the rest is given, as if it
+    /// had been appended alone; one that is deleted wholly, or stands before that, is absent.
     ///
     /// # Errors
     ///
@@ -122,7 +126,8 @@ pub trait Journal: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<EntityId>, JournalError>>;
 
-    /// Deletes an entity's events up to and including `to`, durably. Its highest sequence is kept.
+    /// Deletes an entity's events up to and including `to`, durably. Its highest sequence is kept,
+    /// and so are its effects without an outcome and its keys.
     ///
     /// # Errors
     ///

@@ -19,8 +19,8 @@ mod snapshots;
 mod storage;
 
 pub use embedded::{
-    BATCH_BYTES_MAX, EmbeddedLog, FRAME_BYTES, Options, PAGE_COMMITS_MAX, Preparation,
-    QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX, READS_MAX,
+    BATCH_BYTES_MAX, EmbeddedLog, FIRST_SEGMENT_BYTES, FRAME_BYTES, Options, PAGE_COMMITS_MAX,
+    Preparation, QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX, READS_MAX, Stats,
 };
 pub use error::{AppendError, JournalError};
 pub use journal::{BoxFuture, Filter, Journal, Page, SeqRange, Unsettled};

@@ -1,5 +1,10 @@
 //! The embedded log and its snapshot store pass the suites, on a real disk.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test panics where a promise is broken"
+)]
+
 use std::sync::Arc;
 
 use griot_journal::{EmbeddedLog, EmbeddedSnapshots, Journal, Options, SnapshotStore};

@@ -1,10 +1,12 @@
 //! The committer: one thread that gathers all that waits, checks it, writes it as one frame, syncs
 //! once, and answers.
 
+mod answer;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use griot_core::{Epoch, Offset};
+use griot_core::Offset;
 use metrics::counter;
 
 use super::frame::{FOOTER_BYTES, FrameWriter, HEADER_BYTES};
@@ -13,9 +15,11 @@ use super::queue::Request;
 use super::reader::Reader;
 use super::segments::{Preparer, Segment, poisoned};
 use super::shared::Shared;
+use answer::{Grouped, Outcome, Written};
+
 use crate::index::{Log, Place, Refusal, Staged};
 use crate::storage::is_full;
-use crate::{Append, AppendError, Appended, Batch, Commit, JournalError, ShardId, StorageLock};
+use crate::{Append, AppendError, Batch, Commit, JournalError, ShardId, StorageLock};
 
 /// The log's end, where frames are written.
 #[derive(Debug)]
@@ -61,35 +65,8 @@ impl std::fmt::Debug for Held {
     }
 }
 
-/// A request whose answer waits for the frame's sync.
-#[derive(Debug)]
-struct Grouped {
-    request: Request,
-    outcome: Outcome,
-}
-
-#[derive(Debug)]
-enum Outcome {
-    /// Its appends are staged, so many; the last event's offset.
-    Staged(usize, Offset),
-    /// The shard's epochs before and from now on.
-    Claimed(Epoch, Epoch),
-    Done,
-    Refused(AppendError),
-}
-
-/// What became of a frame.
-enum Written {
-    Durable,
-    /// Nothing of it is stored.
-    Nothing(JournalError),
-    /// Nobody knows.
-    Unknown(JournalError),
-}
-
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, tail: Tail, mut preparer: Preparer, lock: Held) -> Self {
-        preparer.prepare(tail.segment.number.saturating_add(1));
+    pub(crate) fn new(shared: Arc<Shared>, tail: Tail, preparer: Preparer, lock: Held) -> Self {
         Self {
             shared,
             tail,
@@ -147,11 +124,10 @@ impl Committer {
         let maker = self.shared.maker();
         if let Err(error) = self.tail.segment.file.write_at(&zeros, self.tail.position) {
             let full = is_full(&error);
-            let error = maker.failed("write to", &path, error);
             return Err(if full {
-                Written::Nothing(error)
+                Written::Nothing(maker.failed("write to", &path, error))
             } else {
-                Written::Unknown(error)
+                Written::Unknown(poisoned("write to", &path, &error))
             });
         }
         match self.tail.segment.file.sync() {
@@ -209,7 +185,6 @@ impl Committer {
         self.shared.segments.add(number, Arc::clone(&segment.file));
         self.tail.segment = segment;
         self.tail.position = Tail::START;
-        self.preparer.prepare(number.saturating_add(1));
         counter!("griot_journal_segments_total").increment(1);
         Ok(())
     }
@@ -303,120 +278,10 @@ impl Committer {
         counter!("griot_journal_bytes_total").increment(size);
         *position = end;
         *number = number.saturating_add(1);
+        if end > segment.capacity / PREPARE_AFTER {
+            self.preparer.prepare(segment.number.saturating_add(1));
+        }
         Written::Durable
-    }
-
-    /// Answers the group; an error where the journal must stop.
-    fn answer(&mut self, written: Written) -> Result<(), JournalError> {
-        let result = match written {
-            Written::Durable => {
-                self.answer_durable();
-                Ok(())
-            }
-            Written::Nothing(error) => {
-                self.undo();
-                self.refuse_all(&AppendError::Refused(error));
-                Ok(())
-            }
-            Written::Unknown(error) => {
-                let unknown = AppendError::Unknown(error.clone());
-                let appends = self.appends_in_group();
-                self.shared.queue.end(error.clone());
-                self.shared.poisoned(&error);
-                for Grouped { request, outcome } in self.group.drain(..) {
-                    request.refuse(match outcome {
-                        Outcome::Refused(_) => AppendError::Refused(error.clone()),
-                        _ => unknown.clone(),
-                    });
-                }
-                self.shared.queue.answered(appends);
-                Err(error)
-            }
-        };
-        self.staged.clear();
-        self.frame.clear();
-        result
-    }
-
-    fn answer_durable(&mut self) {
-        let mut staged = self.staged.as_slice();
-        for Grouped { request, outcome } in &self.group {
-            match (request, outcome) {
-                (Request::Append { batch, .. }, &Outcome::Staged(count, _)) => {
-                    let (own, rest) = staged.split_at_checked(count).unwrap_or_default();
-                    self.shared.index().apply(&batch.appends, own);
-                    staged = rest;
-                }
-                (Request::Delete { entity, to, .. }, Outcome::Done) => {
-                    self.shared.index().delete(entity, *to);
-                }
-                _ => {}
-            }
-        }
-        self.shared.advance();
-        self.shared.queue.answered(self.appends_in_group());
-        for Grouped { request, outcome } in self.group.drain(..) {
-            match (request, outcome) {
-                (request, Outcome::Refused(error)) => request.refuse(error),
-                (Request::Append { reply, .. }, Outcome::Staged(_, last_offset)) => {
-                    drop(reply.send(Ok(Appended { last_offset })));
-                }
-                (Request::Claim { reply, .. }, Outcome::Claimed(_, epoch)) => {
-                    drop(reply.send(Ok(epoch)));
-                }
-                (Request::Delete { reply, .. } | Request::Barrier { reply }, _) => {
-                    drop(reply.send(Ok(())));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Takes everything back that the group staged.
-    fn undo(&mut self) {
-        let mut index = self.shared.index();
-        for Grouped { request, outcome } in self.group.iter().rev() {
-            match (request, outcome) {
-                (Request::Append { batch, .. }, &Outcome::Staged(count, _)) => {
-                    let from = self.staged.len().saturating_sub(count);
-                    index.unstage(&batch.appends, self.staged.get(from..).unwrap_or_default());
-                    self.staged.truncate(from);
-                }
-                (Request::Claim { shard, .. }, &Outcome::Claimed(before, _)) => {
-                    index.set_epoch(shard, before);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Tells the group and all that is pending that nothing of them is stored.
-    fn refuse_all(&mut self, error: &AppendError) {
-        let pending = self.pending.drain(..);
-        let group = self.group.drain(..).map(|grouped| grouped.request);
-        let all: Vec<_> = group.chain(pending).collect();
-        let appends = all
-            .iter()
-            .filter(|request| matches!(request, Request::Append { .. }))
-            .count();
-        self.shared.queue.answered(appends);
-        for request in all {
-            request.refuse(error.clone());
-        }
-    }
-
-    fn appends_in_group(&self) -> usize {
-        let is_append = |grouped: &&Grouped| matches!(grouped.request, Request::Append { .. });
-        self.group.iter().filter(is_append).count()
-    }
-
-    /// Refuses all that is still waiting; the queue has ended.
-    fn poison(&mut self, error: &JournalError) {
-        tracing::error!(%error, "the journal takes no more until it is opened anew");
-        counter!("griot_journal_poisoned_total").increment(1);
-        self.shared.queue.take_now(&mut self.fresh);
-        self.pending.extend(self.fresh.drain(..));
-        self.refuse_all(&AppendError::Refused(error.clone()));
     }
 
     /// Clears the log's end of what an unfinished write left, and writes a frame without records:
@@ -438,6 +303,9 @@ impl Committer {
         }
     }
 }
+
+/// The next segment is made once this part of the current one is written: a quarter.
+const PREPARE_AFTER: u64 = 4;
 
 impl Tail {
     /// Where a segment's first frame goes.

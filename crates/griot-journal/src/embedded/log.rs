@@ -124,8 +124,9 @@ impl Journal for EmbeddedLog {
                 .await;
             let tip = tip.map_err(|_| JournalError::Closed)?;
             match &tip.ended {
-                Some(error) => Err(error.clone()),
-                None => Ok(tip.offset),
+                Some(JournalError::Closed) => Err(JournalError::Closed),
+                Some(error) if tip.offset <= after => Err(error.clone()),
+                _ => Ok(tip.offset),
             }
         })
     }

@@ -43,7 +43,7 @@ pub(crate) fn page(
             continue;
         };
         let size = u64::try_from(header.size()).unwrap_or(u64::MAX);
-        for commit in reader.commits(at, &header)? {
+        for commit in reader.commits(at, &header, after, left)? {
             let deleted = shared.index().deleted(&commit.append.entity);
             for event in commit
                 .into_events()

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use griot_core::Offset;
 
 use super::frame::{APPEND, FrameHeader, HEADER_BYTES, RECORD_BYTES, RawRecord};
 use super::segments::Segments;
-use super::wire::read_commit;
+use super::wire::{Cursor, read_commit};
 use crate::index::Place;
 use crate::{Commit, JournalError};
 
@@ -26,6 +27,8 @@ struct Window {
     bytes: Bytes,
 }
 
+/// More than stands before the number of a record's events.
+const PEEK_BYTES: usize = 2048;
 const AHEAD_BYTES_MIN: usize = 4 << 10;
 const AHEAD_BYTES_MAX: usize = 256 << 10;
 
@@ -82,22 +85,54 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the commits of the frame at a place, passing over other records.
+    /// Reads commits of the frame at a place: those with events beyond `after`, up to the one with
+    /// which there are `limit` events.
     pub(crate) fn commits(
         &mut self,
         place: Place,
         header: &FrameHeader,
+        after: Offset,
+        limit: usize,
     ) -> Result<Vec<Commit>, JournalError> {
-        let mut commits = Vec::new();
+        let mut commits: Vec<Commit> = Vec::new();
+        let mut events = 0_usize;
         let mut at = Place(place.0.saturating_add(bytes_of(HEADER_BYTES)));
         for _ in 0..header.count {
-            let body = self.record(at)?;
-            if body.first() == Some(&APPEND) {
-                commits.push(self.decode(at, &body)?);
+            if events >= limit {
+                break;
             }
-            at = Place(at.0.saturating_add(bytes_of(RECORD_BYTES.saturating_add(body.len()))));
+            let (length, last) = self.peek(at)?;
+            if last.is_some_and(|last| last > after) {
+                let body = self.record(at)?;
+                let commit = self.decode(at, &body)?;
+                events = events.saturating_add(commit.append.events.len());
+                commits.push(commit);
+            }
+            at = Place(at.0.saturating_add(bytes_of(RECORD_BYTES.saturating_add(length))));
         }
         Ok(commits)
+    }
+
+    /// The length of a record's body, and the offset of its last event if it has any. It is not
+    /// checked: what is passed over by it only stands before what is looked for.
+    fn peek(&mut self, place: Place) -> Result<(usize, Option<Offset>), JournalError> {
+        let head = self.bytes(place, RECORD_BYTES)?;
+        let length = head
+            .first_chunk::<4>()
+            .map_or(0, |length| u32::from_le_bytes(*length));
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let start = self.bytes(place, length.saturating_add(RECORD_BYTES).min(PEEK_BYTES))?;
+        let mut cursor = Cursor(start.get(RECORD_BYTES..).unwrap_or_default());
+        if cursor.byte() != Some(APPEND) {
+            return Ok((length, None));
+        }
+        let (first, events) = cursor
+            .offsets()
+            .ok_or_else(|| self.corrupt(place, "a record's beginning cannot be decoded"))?;
+        let last = events
+            .checked_sub(1)
+            .map(|beyond| first.get().saturating_add(beyond));
+        Ok((length, last.map(Offset)))
     }
 
     fn bytes(&mut self, place: Place, count: usize) -> Result<Bytes, JournalError> {

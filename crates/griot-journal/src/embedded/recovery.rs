@@ -10,6 +10,7 @@ use super::frame::{
     APPEND, CLAIM, DELETION, FrameHeader, HEADER_BYTES, RawRecord, SEGMENT_HEADER_BYTES,
     SegmentHeader, VERSION,
 };
+use super::options::FIRST_SEGMENT_BYTES;
 use super::segments::{Maker, Segment, Segments, UNFINISHED};
 use super::verdict::{Verdict, judge};
 use super::wire::{Cursor, skim};
@@ -34,7 +35,8 @@ pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
         found.push(open(maker, number)?);
     }
     if found.is_empty() {
-        found.push(maker.make(1, maker.segment_bytes)?);
+        sync_ancestors(maker)?;
+        found.push(maker.make(1, maker.segment_bytes.min(FIRST_SEGMENT_BYTES))?);
     }
     let mut last = found.len().saturating_sub(1);
     while last > 0 && is_unused(maker, found.get(last))? {
@@ -63,6 +65,17 @@ pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
         tail,
         next,
     })
+}
+
+/// Makes the directory's own name durable, and those of the directories above it that may be new.
+fn sync_ancestors(maker: &Maker) -> Result<(), JournalError> {
+    let synced = maker.storage.sync_dir(&maker.root);
+    synced.map_err(|error| maker.failed("sync the directory", &maker.root, error))?;
+    for above in maker.root.ancestors().skip(1) {
+        // One that cannot be opened was not made just now.
+        drop(maker.storage.sync_dir(above));
+    }
+    Ok(())
 }
 
 /// The numbers of the segments that are there: 1, 2, 3, … without a gap.

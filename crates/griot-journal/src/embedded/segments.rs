@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use griot_core::Offset;
 
@@ -31,6 +32,8 @@ pub(crate) struct Maker {
     /// The data directory.
     pub(crate) root: PathBuf,
     pub(crate) segment_bytes: u64,
+    /// Has a segment that is being made given up.
+    pub(crate) cancelled: Arc<AtomicBool>,
 }
 
 /// Files that are not yet segments end so.
@@ -71,6 +74,9 @@ impl Maker {
             let left = usize::try_from(bytes.saturating_sub(position)).unwrap_or(usize::MAX);
             let chunk = zeros.get(..left).unwrap_or(&zeros);
             file.write_at(chunk, position)?;
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             position = position.saturating_add(u64::try_from(chunk.len()).unwrap_or(0));
         }
         file.sync()?;
@@ -124,9 +130,12 @@ pub(crate) struct Preparer {
 
 #[derive(Debug)]
 struct Ahead {
-    ask: Sender<u64>,
+    /// `None` once no more are wanted.
+    ask: Option<Sender<u64>>,
     made: Receiver<Result<Segment, JournalError>>,
     asked: bool,
+    cancelled: Arc<AtomicBool>,
+    worker: Option<JoinHandle<()>>,
 }
 
 impl Preparer {
@@ -148,7 +157,10 @@ impl Preparer {
             .as_ref()
             .is_some_and(|ready| ready.number == number);
         if let Some(ahead) = self.ahead.as_mut().filter(|ahead| !there && !ahead.asked) {
-            ahead.asked = ahead.ask.send(number).is_ok();
+            ahead.asked = ahead
+                .ask
+                .as_ref()
+                .is_some_and(|ask| ask.send(number).is_ok());
         }
     }
 
@@ -177,6 +189,7 @@ impl Ahead {
     fn start(maker: Maker) -> Option<Self> {
         let (ask, asked) = channel::<u64>();
         let (tell, made) = channel();
+        let cancelled = Arc::clone(&maker.cancelled);
         let work = move || {
             for number in asked {
                 if tell.send(maker.make(number, maker.segment_bytes)).is_err() {
@@ -185,12 +198,27 @@ impl Ahead {
             }
         };
         let builder = thread::Builder::new().name("griot-segments".to_owned());
-        builder.spawn(work).ok()?;
+        let worker = builder.spawn(work).ok()?;
         Some(Self {
-            ask,
+            ask: Some(ask),
             made,
             asked: false,
+            cancelled,
+            worker: Some(worker),
         })
+    }
+}
+
+impl Drop for Ahead {
+    /// Waits for the thread: it must not touch the directory once that is another's.
+    fn drop(&mut self) {
+        self.ask = None;
+        self.cancelled.store(true, Ordering::Relaxed);
+        if let Some(worker) = self.worker.take()
+            && worker.join().is_err()
+        {
+            tracing::error!("the maker of the journal's segments panicked");
+        }
     }
 }
 
@@ -274,6 +302,19 @@ impl Segments {
             number,
             u64::try_from(SEGMENT_HEADER_BYTES).ok()?,
         ))
+    }
+}
+
+impl Segments {
+    /// How many segments are in use, and how many bytes their frames take.
+    pub(crate) fn count(&self) -> (u64, u64) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let header = u64::try_from(SEGMENT_HEADER_BYTES).unwrap_or(0);
+        let bytes = known
+            .values()
+            .map(|readable| readable.end.saturating_sub(header))
+            .sum();
+        (u64::try_from(known.len()).unwrap_or(u64::MAX), bytes)
     }
 }
 

@@ -94,13 +94,11 @@ impl Index {
         after: Option<&Unsettled>,
         limit: usize,
     ) -> Vec<(EntityId, EffectId, Place)> {
-        let start = after.and_then(|last| self.find(&last.entity));
-        let skip = start
-            .and_then(|slot| usize::try_from(slot).ok())
-            .unwrap_or(0);
+        let start = after.and_then(|last| self.find(&last.entity)).unwrap_or(0);
+        let slots = self.unsettled.range(start..);
         let mut plan = Vec::new();
-        for entry in self.entries.iter().skip(skip) {
-            if entry.effects().is_empty() || entry.id.kind() != kind {
+        for entry in slots.filter_map(|&slot| self.entry(slot)) {
+            if entry.id.kind() != kind {
                 continue;
             }
             let seen = after.filter(|last| last.entity == entry.id);

@@ -199,7 +199,7 @@ fn a_file_that_is_no_log_is_reported() {
     let disk = SimDisk::new(1);
     drop(open(&disk).unwrap());
     disk.edit(segment(1), |bytes| {
-        *bytes = vec![b'#'; usize::try_from(SEGMENT_BYTES).unwrap()]
+        *bytes = vec![b'#'; usize::try_from(SEGMENT_BYTES).unwrap()];
     });
     assert_corrupt(&disk, 1, 0..=0);
     disk.edit(segment(1), Vec::clear);
