@@ -211,7 +211,7 @@ pub(super) async fn history(
 }
 
 fn event(recorded: RecordedEvent) -> EventView {
-    // Payloads are JSON; bytes that are not would be somebody else's, and are shown as nothing.
+    // Payloads are JSON; bytes that are not would be somebody else's, and are shown as null.
     let data = serde_json::from_slice(&recorded.event.payload).unwrap_or_default();
     EventView {
         seq: recorded.seq.get(),

@@ -3,6 +3,7 @@
 use crate::order::{Order, OrderState};
 use griot::core::{Seq, Timestamp};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// A whole order. What is not known yet is null.
@@ -131,9 +132,9 @@ pub(crate) struct EventView {
     /// What happened.
     #[schema(example = "OrderPlaced")]
     pub(crate) event: String,
-    /// The particulars.
+    /// The particulars, as they are recorded.
     #[schema(value_type = Object)]
-    pub(crate) data: serde_json::Value,
+    pub(crate) data: Box<RawValue>,
 }
 
 /// An order in a list.

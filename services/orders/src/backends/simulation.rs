@@ -11,13 +11,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use griot::core::stable_hash;
 use griot::http::{self, IdempotencyKey, Problem};
 use serde::Serialize;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Ids that begin with this do not exist.
 const MISSING: &str = "MISSING";
@@ -153,7 +153,7 @@ impl Simulation {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             match books.perform(&key, asked, will) {
-                Verdict::Done => done(format!("{:016X}", xxh3_64(key.as_bytes()))),
+                Verdict::Done => done(format!("{:016X}", stable_hash(key.as_bytes()))),
                 Verdict::Declined => StatusCode::PAYMENT_REQUIRED.into_response(),
                 Verdict::Conflict => {
                     Problem::invalid("Idempotency-Key", "was used for another request")
@@ -209,7 +209,7 @@ fn party(kind: &str, id: String) -> Party {
 async fn promotion(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
     let found = |id: String| {
         // At most 50, so it fits.
-        let discount = u8::try_from(xxh3_64(id.as_bytes()) % 51).unwrap_or_default();
+        let discount = u8::try_from(stable_hash(id.as_bytes()) % 51).unwrap_or_default();
         Promotion {
             name: format!("{discount}% off"),
             discount,
@@ -222,7 +222,7 @@ async fn promotion(State(simulation): State<Simulation>, Path(id): Path<String>)
 async fn product(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
     let found = |id: String| {
         // At most 9,999, so it fits.
-        let price = 100 + i64::try_from(xxh3_64(id.as_bytes()) % 9_900).unwrap_or_default();
+        let price = 100 + i64::try_from(stable_hash(id.as_bytes()) % 9_900).unwrap_or_default();
         Product {
             name: format!("Product {id}"),
             price,
@@ -253,7 +253,7 @@ impl Request {
             what,
             subject,
             amount,
-            fingerprint: xxh3_64(&bytes),
+            fingerprint: stable_hash(&bytes),
         };
         Ok(Self {
             key,

@@ -75,11 +75,13 @@ async fn g6_a_step_that_completed_does_not_run_again_after_a_crash() {
         Trouble::Waits(Arc::new(Semaphore::new(0))),
     );
     let id = service.placed(&order()).await;
+    service.reaches(&id, "invoiced").await;
     until("all but the payment is done", || async {
         service.orders().griot().effects() == 1
     })
     .await;
-    service.reaches(&id, "invoiced").await;
+    // Of the four notices two are about the payment.
+    assert_eq!(backend.asked("POST /notifications").len(), 2);
     let directory = service.crash(directory).await;
     backend.recover();
     let service = Service::start(directory.path(), &backend, config()).await;
