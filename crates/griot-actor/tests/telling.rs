@@ -271,3 +271,71 @@ async fn a_tell_that_is_dropped_while_it_waits_was_not_sent() {
     stand.echo.drain().await;
     assert_eq!(stand.out.take().len(), sent as usize);
 }
+
+/// Tells itself to go on, for ever.
+struct Restless;
+
+struct GoOn;
+
+impl Actor for Restless {
+    type Messages = (GoOn,);
+}
+
+impl Handle<GoOn> for Restless {
+    type Reply = ();
+
+    async fn handle(&mut self, _: GoOn, cx: &mut Context<Self>) {
+        cx.this().try_tell(GoOn).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_actor_that_is_never_idle_lets_others_run() {
+    let system = System::new();
+    let restless = system.spawn("restless", || Restless).unwrap();
+    restless.tell(GoOn).await.unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(restless.stop().await.len(), 1, "it was about to go on");
+}
+
+#[tokio::test]
+async fn an_actor_is_told_by_way_of_a_recipient_without_knowing_its_type() {
+    let mut stand = stand(8);
+    stand.gate.add_permits(2);
+    let recipient: Recipient<(usize, u32)> = stand.echo.recipient();
+    recipient.tell((1, 2)).await.unwrap();
+    recipient.try_tell((3, 4)).unwrap();
+    assert_eq!(recipient.name(), "echo");
+    assert_eq!(stand.out.next(SOON).await, Some((1, 2)));
+    assert_eq!(stand.out.next(SOON).await, Some((3, 4)));
+}
+
+#[tokio::test]
+async fn asks_under_way_together_each_end_at_their_own_deadline() {
+    let _clock = TestClock::stop();
+    let stand = stand(16);
+    let begun = tokio::time::Instant::now();
+    let asks = [30, 10, 20, 5].map(|seconds| {
+        let (echo, deadline) = (stand.echo.clone(), Duration::from_secs(seconds));
+        tokio::spawn(async move {
+            let asked = echo.ask((0, 0), deadline).await;
+            (asked, deadline, begun.elapsed())
+        })
+    });
+    let given_up = stand.echo.ask((0, 0), Duration::from_secs(1));
+    drop(tokio::time::timeout(Duration::from_millis(1), given_up).await);
+    for ask in asks {
+        let (asked, deadline, waited) = ask.await.unwrap();
+        assert_eq!(asked, Err(AskError::Deadline));
+        assert!(
+            waited >= deadline,
+            "{waited:?} is too early for {deadline:?}"
+        );
+        assert!(
+            waited <= deadline + Duration::from_millis(2),
+            "{waited:?} is too late"
+        );
+    }
+}
