@@ -8,7 +8,7 @@
 mod decode;
 mod encode;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,14 +16,24 @@ use crate::CoreError;
 
 /// Writes `event` as its name and its JSON payload.
 ///
+/// The payload is cut off the end of `buffer`, so that many of them share one piece of memory, which
+/// is given back when the last of them is dropped.
+///
 /// # Errors
 ///
 /// [`CoreError::Encode`] for a type that is neither an enum nor a struct, or that JSON cannot hold.
-pub fn encode_event<T: Serialize>(event: &T) -> Result<(&'static str, Bytes), CoreError> {
-    encode::tagged(event).map_err(|error| CoreError::Encode {
-        what: "an event",
-        reason: error.to_string(),
-    })
+pub fn encode_event<T: Serialize>(
+    event: &T,
+    buffer: &mut BytesMut,
+) -> Result<(&'static str, Bytes), CoreError> {
+    buffer.clear();
+    match encode::tagged(event, buffer) {
+        Ok(name) => Ok((name, buffer.split().freeze())),
+        Err(error) => Err(CoreError::Encode {
+            what: "an event",
+            reason: error.to_string(),
+        }),
+    }
 }
 
 /// Reads what [`encode_event`] wrote.
@@ -94,7 +104,7 @@ mod tests {
     where
         T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
     {
-        let (written_name, written) = encode_event(&event).unwrap();
+        let (written_name, written) = encode_event(&event, &mut BytesMut::new()).unwrap();
         assert_eq!(
             (written_name, std::str::from_utf8(&written).unwrap()),
             (name, payload)
@@ -138,6 +148,6 @@ mod tests {
             let error = decode_event::<Happened>(name, payload.as_bytes()).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
-        assert!(encode_event(&7).is_err());
+        assert!(encode_event(&7, &mut BytesMut::new()).is_err());
     }
 }

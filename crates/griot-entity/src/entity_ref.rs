@@ -57,13 +57,13 @@ impl<E: Entity> EntityRef<E> {
     /// # Cancel safety
     ///
     /// Dropped while awaited, the command may or may not be decided.
-    pub fn ask<C>(&self, command: C) -> Ask<E, C>
+    pub fn ask<C>(&self, command: C) -> Ask<'_, E, C>
     where
         E: Handle<C>,
         C: Send + 'static,
     {
         Ask {
-            entity: self.clone(),
+            entity: self,
             command,
             terms: Terms::default(),
             deadline: self.kind.limits.ask_deadline,
@@ -105,14 +105,14 @@ impl<E: Entity> EntityRef<E> {
 
 /// A command to be asked. Awaiting it gives the reply.
 #[must_use = "nothing is asked until it is awaited"]
-pub struct Ask<E: Entity, C> {
-    entity: EntityRef<E>,
+pub struct Ask<'a, E: Entity, C> {
+    entity: &'a EntityRef<E>,
     command: C,
     terms: Terms,
     deadline: Duration,
 }
 
-impl<E: Entity, C> fmt::Debug for Ask<E, C> {
+impl<E: Entity, C> fmt::Debug for Ask<'_, E, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Ask")
@@ -123,7 +123,7 @@ impl<E: Entity, C> fmt::Debug for Ask<E, C> {
     }
 }
 
-impl<E: Entity, C> Ask<E, C> {
+impl<E: Entity, C> Ask<'_, E, C> {
     /// Gives the command an idempotency key: asked again with it, the command has no second effect
     /// and the same answer, also across restarts, for as long as the entity's limits keep the key.
     pub fn key(mut self, key: impl Into<String>) -> Self
@@ -152,7 +152,7 @@ impl<E: Entity, C> Ask<E, C> {
     }
 }
 
-impl<E, C> IntoFuture for Ask<E, C>
+impl<E, C> IntoFuture for Ask<'_, E, C>
 where
     E: Handle<C>,
     C: Send + 'static,
@@ -167,7 +167,7 @@ where
             terms,
             deadline,
         } = self;
-        let state = match entity.kind.ask(entity.target, command, terms) {
+        let state = match entity.kind.ask(entity.target.clone(), command, terms) {
             Ok(answer) => State::Waiting {
                 answer: tokio::time::timeout(deadline, answer),
             },

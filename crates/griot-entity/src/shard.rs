@@ -13,6 +13,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use griot_actor::mailbox::{Receiver, Sender};
 use griot_core::{Entity, Epoch, Timestamp};
 use griot_journal::{Batch, BoxFuture, JournalError, ShardId};
@@ -29,6 +30,8 @@ use crate::table::Table;
 const TICK: Duration = Duration::from_secs(1);
 /// Decisions between two looks at whether the journal is free for the next batch.
 const DECISIONS_PER_LOOK: usize = 256;
+/// What payloads of events are cut from.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// How long a shard waits before it claims again after a claim failed.
 const CLAIM_BACKOFF: Duration = Duration::from_millis(500);
 
@@ -63,6 +66,8 @@ pub(crate) struct Shard<E: Entity> {
     /// Slots whose state was forgotten, and the batch that must be durable before they are recovered.
     broken: Vec<(u64, u32)>,
     recovering: usize,
+    /// Where the payloads of events are written.
+    buffer: BytesMut,
     now: Timestamp,
     tick: u32,
     draining: bool,
@@ -91,6 +96,7 @@ impl<E: Entity> Shard<E> {
             lost: Vec::new(),
             broken: Vec::new(),
             recovering: 0,
+            buffer: BytesMut::with_capacity(BUFFER_BYTES),
             now,
             tick: 1,
             draining: false,

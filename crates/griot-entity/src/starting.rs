@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -18,7 +18,7 @@ use crate::delivery::Target;
 use crate::effects::Effects;
 use crate::effects::call::{CallPolicy, until_durable};
 use crate::effects::lane::{Ended, Job, Lane, LaneMessage, Pace, Perform};
-use crate::entities::Entities;
+use crate::entities::{CommandFn, Entities};
 use crate::error::Failure;
 use crate::health::Health;
 use crate::keys::CommandKey;
@@ -89,11 +89,15 @@ impl<E: Entity> Control for Kind<E> {
     }
 }
 
-struct KindAddressee<E: Entity>(Arc<Kind<E>>);
+/// Weak, because the kind holds the router that holds this.
+struct KindAddressee<E: Entity> {
+    kind: Weak<Kind<E>>,
+    commands: HashMap<&'static str, CommandFn<E>>,
+}
 
 impl<E: Entity> Addressee for KindAddressee<E> {
     fn knows(&self, command: &str) -> bool {
-        self.0.commands.contains_key(command)
+        self.commands.contains_key(command)
     }
 
     fn deliver(
@@ -103,7 +107,9 @@ impl<E: Entity> Addressee for KindAddressee<E> {
         payload: Bytes,
         key: String,
     ) -> BoxFuture<'static, Result<(), Failure>> {
-        let Some(deliver) = self.0.commands.get(command.as_str()) else {
+        let (Some(deliver), Some(kind)) =
+            (self.commands.get(command.as_str()), self.kind.upgrade())
+        else {
             return Box::pin(std::future::ready(Err(Failure::Unavailable)));
         };
         let key = CommandKey {
@@ -114,7 +120,7 @@ impl<E: Entity> Addressee for KindAddressee<E> {
             key: Some(key),
             ..Terms::default()
         };
-        deliver(Arc::clone(&self.0), Target::new(to), payload, terms)
+        deliver(kind, Target::new(to), payload, terms)
     }
 }
 
@@ -193,7 +199,10 @@ impl<E: Entity> Registered for Entities<E> {
 
 impl<E: Entity> Prepared for Parts<E> {
     fn addressee(&self) -> Arc<dyn Addressee> {
-        Arc::new(KindAddressee(Arc::clone(&self.kind)))
+        Arc::new(KindAddressee {
+            kind: Arc::downgrade(&self.kind),
+            commands: self.kind.commands.clone(),
+        })
     }
 
     fn start(self: Box<Self>) -> BoxFuture<'static, Result<Running, EntityError>> {

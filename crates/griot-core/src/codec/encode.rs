@@ -3,7 +3,8 @@
 //! The content is written by `serde_json` itself; this serializer only looks at the outermost
 //! value: a struct variant is written as a struct, a newtype variant as its content, and so on.
 
-use bytes::Bytes;
+use bytes::buf::Writer;
+use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 use serde::ser::{
     Error as _, Impossible, SerializeStruct, SerializeStructVariant, SerializeTuple,
@@ -11,15 +12,17 @@ use serde::ser::{
 };
 use serde_json::Error;
 
-type Json<'b> = serde_json::Serializer<&'b mut Vec<u8>>;
+type Json<'b> = serde_json::Serializer<Writer<&'b mut BytesMut>>;
 type StructFields<'a, 'b> = <&'a mut Json<'b> as Serializer>::SerializeStruct;
 type TupleFields<'a, 'b> = <&'a mut Json<'b> as Serializer>::SerializeTuple;
 type Neither = Impossible<&'static str, Error>;
 
-pub(super) fn tagged<T: Serialize>(event: &T) -> Result<(&'static str, Bytes), Error> {
-    let mut bytes = Vec::with_capacity(128);
-    let name = event.serialize(Tagged(&mut Json::new(&mut bytes)))?;
-    Ok((name, bytes.into()))
+/// Appends the content of `event` to `buffer` and returns its name.
+pub(super) fn tagged<T: Serialize>(
+    event: &T,
+    buffer: &mut BytesMut,
+) -> Result<&'static str, Error> {
+    event.serialize(Tagged(&mut Json::new(buffer.writer())))
 }
 
 struct Tagged<'a, 'b>(&'a mut Json<'b>);

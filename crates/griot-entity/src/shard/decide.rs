@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::BytesMut;
 use griot_core::{CoreError, Cx, Decision, Effect, EffectRecord, Entity, Event, Seq, codec};
 use griot_journal::{Answer, Append, EventRecord, Snapshot};
 
@@ -124,7 +125,7 @@ impl<E: Entity> Shard<E> {
         let append = match self
             .kind
             .check(&decision)
-            .and_then(|()| write_append(slot, &mut delivery, &decision, self.now))
+            .and_then(|()| write_append(slot, &mut delivery, &decision, self.now, &mut self.buffer))
         {
             Ok(append) => append,
             Err(error) => {
@@ -307,10 +308,11 @@ fn write_append<E: Entity>(
     delivery: &mut BoxDelivery<E>,
     decision: &Decision<E>,
     now: griot_core::Timestamp,
+    buffer: &mut BytesMut,
 ) -> Result<Append, CoreError> {
     let mut events = Vec::with_capacity(decision.events.len());
     for event in &decision.events {
-        let (name, payload) = codec::encode_event(event)?;
+        let (name, payload) = codec::encode_event(event, buffer)?;
         events.push(EventRecord {
             name: name.into(),
             version: event.version(),

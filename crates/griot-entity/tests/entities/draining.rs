@@ -62,3 +62,20 @@ async fn g9_a_drain_ends_at_its_deadline_and_the_effect_goes_on_at_the_next_star
     let outcomes = crate::ledger::outcomes(&ledger(&griot, "alice"), 1).await;
     assert_eq!(outcomes, ["\"x\""]);
 }
+
+#[tokio::test]
+async fn the_last_reference_to_go_lets_the_journal_go() {
+    let gate = Gate::new();
+    let griot = start_on(Arc::clone(&gate) as _, entities()).await;
+    ledger(&griot, "alice").ask(Add(1)).await.unwrap();
+    let journal = Arc::downgrade(&gate);
+    drop((griot, gate));
+    let freed = async {
+        while journal.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, freed)
+        .await
+        .expect("nothing holds it any more");
+}
