@@ -97,15 +97,13 @@ impl<A: Actor> ActorRef<A> {
     where
         A: Receives<M, At>,
     {
-        match self.shared.sender.try_send(wrap::<A, M, At>(message, None)) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(envelope)) => {
-                Err(TrySendError::Full(unwrap::<A, M, At>(envelope)))
+        let wrap = |message| wrap::<A, M, At>(message, None);
+        let sent = self.shared.sender.try_send_as(message, wrap);
+        sent.inspect_err(|error| {
+            if !error.is_full() {
+                self.shared.refused::<M>();
             }
-            Err(TrySendError::Closed(envelope)) => {
-                Err(TrySendError::Closed(self.returned::<M, At>(envelope)))
-            }
-        }
+        })
     }
 
     /// Sends many messages in order, many for one lock; waits for room as often as needed.
@@ -158,24 +156,24 @@ impl<A: Actor> ActorRef<A> {
         A: Receives<M, At>,
     {
         let (reply_to, reply) = oneshot::channel();
-        let envelope = wrap::<A, M, At>(message, Some(reply_to));
+        let wrap = |(message, reply_to)| wrap::<A, M, At>(message, Some(reply_to));
         let mut until = Until::After(deadline);
-        match self.shared.sender.try_send(envelope) {
-            Ok(()) => {}
-            Err(TrySendError::Closed(envelope)) => {
-                return Err(AskError::Closed(self.returned::<M, At>(envelope)));
-            }
-            Err(TrySendError::Full(envelope)) => {
+        let sender = &self.shared.sender;
+        let sent = match sender.try_send_as((message, reply_to), wrap) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(asked)) => Err(Closed(asked)),
+            Err(TrySendError::Full(asked)) => {
                 let deadline = from_now(deadline);
                 until = Until::At(deadline);
-                match timeout_at(deadline, self.shared.sender.send(envelope)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(Closed(envelope))) => {
-                        return Err(AskError::Closed(self.returned::<M, At>(envelope)));
-                    }
+                match timeout_at(deadline, sender.send_as(asked, wrap)).await {
+                    Ok(sent) => sent,
                     Err(_) => return Err(AskError::Full),
                 }
             }
+        };
+        if let Err(Closed((message, _))) = sent {
+            self.shared.refused::<M>();
+            return Err(AskError::Closed(message));
         }
         let reply = Reply::new(reply, until, self.shared.system.deadlines());
         reply.await.map_err(|no_reply| match no_reply {

@@ -96,6 +96,16 @@ impl<T> Sender<T> {
     ///
     /// [`TrySendError`] hands the message back.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        self.try_send_as(message, |message| message)
+    }
+
+    /// [`Sender::try_send`] of what `wrap` makes of `message`; see [`Sender::send_as`].
+    #[inline]
+    pub(crate) fn try_send_as<M>(
+        &self,
+        message: M,
+        wrap: impl Fn(M) -> T,
+    ) -> Result<(), TrySendError<M>> {
         let mut state = self.shared.lock();
         if state.closed {
             return Err(TrySendError::Closed(message));
@@ -103,7 +113,7 @@ impl<T> Sender<T> {
         if !state.has_room(self.shared.capacity) {
             return Err(TrySendError::Full(message));
         }
-        let receiver = state.push(message);
+        let receiver = state.push(wrap(message));
         drop(state);
         wake(receiver);
         Ok(())
