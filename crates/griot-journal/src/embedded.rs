@@ -17,6 +17,7 @@ mod shared;
 mod verdict;
 pub(crate) mod wire;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -50,6 +51,8 @@ use shared::Shared;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// It remembers the newest [`KEYS_KEPT`](crate::KEYS_KEPT) keys of each entity.
 ///
 /// Dropping it closes it as [`close`](crate::Journal::close) does, and waits for what is under way.
 #[derive(Debug)]
@@ -102,7 +105,7 @@ impl EmbeddedLog {
         committer.mark()?;
         let builder = thread::Builder::new().name("griot-committer".to_owned());
         let committer = builder
-            .spawn(move || committer.run())
+            .spawn(move || run(committer))
             .map_err(|error| maker.failed("start a thread for", &maker.root, error))?;
         let committer = Mutex::new(Some(committer));
         Ok(Self { shared, committer })
@@ -145,6 +148,20 @@ impl EmbeddedLog {
             Ok(result) => result,
             // The committer is gone without an answer: it panicked.
             Err(_) => Err(AppendError::Unknown(stopped())),
+        }
+    }
+}
+
+/// Lets the committer work; where it panics, nobody waits for it any more.
+fn run(committer: Committer) {
+    let shared = committer.shared();
+    if catch_unwind(AssertUnwindSafe(|| committer.run())).is_err() {
+        shared.queue.end(stopped());
+        shared.poisoned(&stopped());
+        let mut waiting = Vec::new();
+        shared.queue.take_now(&mut waiting);
+        for request in waiting {
+            request.refuse(AppendError::Refused(stopped()));
         }
     }
 }

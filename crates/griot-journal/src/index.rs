@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 use griot_core::{EffectId, EntityId, Epoch, Offset, Seq};
 use hashbrown::HashTable;
 
+pub use entry::KEYS_KEPT;
 pub(crate) use entry::Place;
 use entry::{CommitAt, EffectAt, Entry};
 

@@ -23,6 +23,7 @@ pub use embedded::{
     Preparation, QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX, READS_MAX, Stats,
 };
 pub use error::{AppendError, JournalError};
+pub use index::KEYS_KEPT;
 pub use journal::{BoxFuture, Filter, Journal, Page, SeqRange, Unsettled};
 pub use memory::MemoryJournal;
 pub use record::{

@@ -17,7 +17,8 @@ use crate::{
 
 /// A journal and a snapshot store in memory, for tests and for state that may die with its process.
 ///
-/// Nothing is ever dropped from it, deleted events save from its answers.
+/// Nothing is ever dropped from it; deleted events are only left out of its answers. Like the
+/// embedded log it remembers the newest [`KEYS_KEPT`](crate::KEYS_KEPT) keys of each entity.
 #[derive(Debug)]
 pub struct MemoryJournal {
     state: Mutex<State>,

@@ -80,6 +80,10 @@ impl Committer {
         }
     }
 
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Works until the queue has ended, or until nobody knows what is on the disk.
     pub(crate) fn run(mut self) {
         loop {

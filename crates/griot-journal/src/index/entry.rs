@@ -86,7 +86,11 @@ impl Entry {
     }
 }
 
-/// The keys that an entity has answered lately: at least the [`Keys::KEPT`] newest, at most twice
+/// How many keys of an entity the journals of this crate remember: the newest 1,024 at least, and
+/// never more than twice as many.
+pub const KEYS_KEPT: usize = 1024;
+
+/// The keys that an entity has answered lately: at least the [`KEYS_KEPT`] newest, at most twice
 /// as many. A key is kept as a hash of 32 bits and its commit's place.
 #[derive(Debug, Default)]
 pub(crate) struct Keys(Option<Box<KeyLists>>);
@@ -98,9 +102,6 @@ struct KeyLists {
 }
 
 impl Keys {
-    /// How many keys of an entity a journal remembers.
-    pub(crate) const KEPT: usize = 1024;
-
     pub(crate) fn push(&mut self, hash: u32, place: Place) {
         let lists = self.0.get_or_insert_default();
         lists.hashes.push(hash);
@@ -120,9 +121,9 @@ impl Keys {
         if let Some(lists) = self
             .0
             .as_mut()
-            .filter(|lists| lists.hashes.len() >= 2 * Self::KEPT)
+            .filter(|lists| lists.hashes.len() >= 2 * KEYS_KEPT)
         {
-            let old = lists.hashes.len().saturating_sub(Self::KEPT);
+            let old = lists.hashes.len().saturating_sub(KEYS_KEPT);
             lists.hashes.drain(..old);
             lists.places.drain(..old);
         }

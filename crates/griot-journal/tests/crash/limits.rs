@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use griot_core::Seq;
 use griot_journal::{
-    AppendError, BATCH_BYTES_MAX, Batch, Journal, JournalError, QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX,
+    Answer, Append, AppendError, BATCH_BYTES_MAX, Batch, Journal, JournalError, KEYS_KEPT,
+    QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX,
 };
 use griot_testkit::SimDisk;
 use griot_testkit::journal::entity;
@@ -89,4 +90,41 @@ fn g10_more_batches_than_the_queue_holds_are_refused_and_none_that_it_took_is_lo
 fn g10_more_bytes_than_the_queue_holds_are_refused_and_none_that_it_took_is_lost() {
     let payload = Bytes::from(vec![0; 16 << 20]);
     assert_eq!(fill(&payload), QUEUE_BYTES_MAX / (16 << 20));
+}
+
+#[test]
+fn g10_an_entity_is_remembered_by_its_newest_keys() {
+    block_on(async {
+        let disk = SimDisk::new(1);
+        let journal = open(&disk).unwrap();
+        let epoch = journal.claim(&shard()).await.unwrap();
+        let keyed = |expected: u64, key: u64| {
+            let key = format!("key {key}");
+            let answer = Answer {
+                key,
+                fingerprint: 1,
+                reply: Bytes::new(),
+            };
+            Append {
+                answer: Some(answer),
+                ..one("a", expected, "")
+            }
+        };
+        let count = 2 * KEYS_KEPT as u64 + 10;
+        for (from, to) in [(0, count / 2), (count / 2, count)] {
+            let appends = (from..to).map(|number| keyed(number, number)).collect();
+            write_as(&journal, epoch, appends).await.unwrap();
+        }
+        let oldest = count - KEYS_KEPT as u64;
+        for key in [oldest, oldest + 500, count - 1] {
+            let repeated = write_as(&journal, epoch, vec![keyed(count, key)]).await;
+            assert!(
+                matches!(repeated, Err(AppendError::Answered { .. })),
+                "{key}"
+            );
+        }
+        write_as(&journal, epoch, vec![keyed(count, 0)])
+            .await
+            .unwrap();
+    });
 }
