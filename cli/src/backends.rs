@@ -7,7 +7,7 @@ use clap::Args;
 use griot_orders::backends::{Simulation, router};
 
 use crate::failure::Failure;
-use crate::limits;
+use crate::limits::Room;
 use crate::server::Server;
 use crate::settings::Address;
 use crate::shell;
@@ -57,14 +57,8 @@ fn rate(text: &str) -> Result<f64, String> {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut signals = Signals::take()?;
     let simulation = Simulation::new(arguments.latency.0, arguments.fail_rate, arguments.decline);
-    let connections = limits::connections_possible(CONNECTIONS_MAX);
-    let server = Server::bind(
-        arguments.listen.0,
-        connections,
-        router(simulation),
-        shell::busy(),
-    )
-    .await?;
+    let room = Room::make(CONNECTIONS_MAX);
+    let server = Server::bind(arguments.listen.0, room, router(simulation), shell::busy())?;
     announce(&server);
     tokio::select! {
         () = server.accept() => {}

@@ -8,10 +8,11 @@ use griot_orders::{Backends, Orders, OrdersConfig};
 
 use crate::backends::announce;
 use crate::failure::Failure;
+use crate::limits::Room;
 use crate::server::Server;
 use crate::settings::{self, Settings};
 use crate::signals::Signals;
-use crate::{limits, metrics, shell};
+use crate::{metrics, shell};
 
 /// Of the time to drain, the part that closing what is left may take.
 const CLOSING: Duration = Duration::from_millis(200);
@@ -69,8 +70,8 @@ async fn start(settings: &Settings) -> Result<(Server, Orders), Failure> {
     };
     let app = shell::around(orders.router(), &Orders::openapi(), rendered, ready)
         .map_err(|error| failed(error.into()))?;
-    let connections = limits::connections_possible(settings.connections_max);
-    let server = Server::bind(settings.listen.0, connections, app, shell::busy()).await?;
+    let room = Room::make(settings.connections_max);
+    let server = Server::bind(settings.listen.0, room, app, shell::busy())?;
     Ok((server, orders))
 }
 

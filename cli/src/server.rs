@@ -13,16 +13,14 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
+use crate::limits::Room;
 
-/// Connections that are being told 503; those beyond wait in the operating system's backlog.
-const TURNED_AWAY_MAX: usize = 256;
-
-/// How long a connection that is turned away may take to read its answer.
-const TURNED_AWAY_TIME_MAX: Duration = Duration::from_secs(2);
+/// Connections that wait to be accepted; the operating system may allow fewer.
+const BACKLOG: u32 = 4096;
 
 /// How long a client may take to send the head of its next request; an idle connection ends then.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
@@ -46,21 +44,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens on `address`; up to `connections_max` connections get `app`'s answers at a time and
-    /// those beyond get `busy`'s.
+    /// Listens on `address`. Connections within `room` get `app`'s answers, those beyond get `busy`'s.
     ///
     /// # Errors
     ///
     /// [`Failure::Listen`] when the address is taken, not this machine's, or not allowed.
-    pub(crate) async fn bind(
+    pub(crate) fn bind(
         address: SocketAddr,
-        connections_max: usize,
+        room: Room,
         app: Router,
         busy: Router,
     ) -> Result<Self, Failure> {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| Failure::Listen { address, source })?;
+        let listener = listen(address).map_err(|source| Failure::Listen { address, source })?;
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME_MAX)
@@ -69,8 +64,8 @@ impl Server {
             listener,
             app,
             busy,
-            places: Arc::new(Semaphore::new(connections_max)),
-            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
+            places: Arc::new(Semaphore::new(room.served)),
+            turned_away: Arc::new(Semaphore::new(room.turned_away)),
             connections: GracefulShutdown::new(),
             http,
         })
@@ -113,35 +108,47 @@ impl Server {
         // An answer is one small write; waiting to fill a packet would only delay it.
         let _ = stream.set_nodelay(true);
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            self.answer(stream, self.app.clone(), place, None);
+            let app = TowerToHyperService::new(self.app.clone());
+            let connection = self.http.serve_connection(TokioIo::new(stream), app);
+            let connection = self.connections.watch(connection);
+            tokio::spawn(async move {
+                // An error here is a client that went away or spoke no HTTP: no news to us.
+                let _ = connection.await;
+                drop(place);
+            });
         } else if let Ok(place) = Arc::clone(&self.turned_away).acquire_owned().await {
             metrics::counter!("http_connections_turned_away_total").increment(1);
-            self.answer(stream, self.busy.clone(), place, Some(TURNED_AWAY_TIME_MAX));
+            let (http, busy) = (self.http.clone(), self.busy.clone());
+            tokio::spawn(async move {
+                turn_away(stream, http, busy).await;
+                drop(place);
+            });
         }
     }
+}
 
-    fn answer(
-        &self,
-        stream: TcpStream,
-        router: Router,
-        place: OwnedSemaphorePermit,
-        time_max: Option<Duration>,
-    ) {
-        let connection = self
-            .http
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-        let connection = self.connections.watch(connection);
-        tokio::spawn(async move {
-            // An error here is a client that went away or spoke no HTTP: its loss, and no news to us.
-            let _ = match time_max {
-                Some(time_max) => tokio::time::timeout(time_max, connection)
-                    .await
-                    .unwrap_or(Ok(())),
-                None => connection.await,
-            };
-            drop(place);
-        });
+/// Gives `busy`'s answer to one request. Nothing is set aside for it before the client has asked, so
+/// that many can be told at a time: whoever waits too long to be accepted is reset by the system.
+async fn turn_away(stream: TcpStream, mut http: http1::Builder, busy: Router) {
+    let asked = tokio::time::timeout(HEAD_TIME_MAX, stream.readable()).await;
+    if let Ok(Ok(())) = asked {
+        let busy = TowerToHyperService::new(busy);
+        let answering = http
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), busy);
+        let _ = Box::pin(answering).await;
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A server that comes back at once must not wait for its predecessor's connections to expire.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Whether a failed accept is about one client that went away, so that the next can come at once.

@@ -47,7 +47,10 @@ async fn a_wrong_flag_or_value_exits_two_and_is_named() {
             &["serve", "--backend-latency", "20"],
             &["--backend-latency", "20", "20ms"],
         ),
-        (&["serve", "--drain-deadline", "-1s"], &["--drain-deadline"]),
+        (
+            &["serve", "--drain-deadline=-1s"],
+            &["--drain-deadline", "-1s"],
+        ),
         (
             &["serve", "--connections-max", "0"],
             &["--connections-max", "0"],

@@ -130,20 +130,26 @@ impl Customer {
         }
     }
 
-    /// What is at `path` of the service.
+    /// What is at `path` of the service, asked again for as long as the service is too busy.
     ///
     /// # Panics
     ///
     /// If it is not there.
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let url = format!("{}{path}", self.service.borrow().as_str());
-        let response = self
-            .client
-            .get(url)
-            .send()
-            .await
-            .and_then(reqwest::Response::error_for_status);
-        response.expect("an answer").json().await.expect("json")
+        until("the service answers", async || {
+            let url = format!("{}{path}", self.service.borrow().as_str());
+            let response = self.client.get(url).send().await.ok()?;
+            if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+                return None;
+            }
+            assert!(
+                response.status().is_success(),
+                "{path}: {}",
+                response.status()
+            );
+            response.json().await.ok()
+        })
+        .await
     }
 
     /// The order `id`, once it has ended.
