@@ -4,6 +4,7 @@
 //! put into its wheel and taken out again, would cost more than the ask. Here an ask leaves its waker
 //! in a slab; a clerk sleeps until the earliest deadline it knew when it last looked.
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,12 +23,15 @@ pub(crate) fn from_now(delay: Duration) -> Instant {
     Instant::now() + delay.min(FAR)
 }
 
-pub(crate) struct Deadlines {
+/// Deadlines that are watched together. Each [`Reply`] that waits is one of them.
+#[derive(Debug)]
+pub struct Deadlines {
     state: Mutex<State>,
     /// Tells the clerk of a deadline before the one it sleeps until.
     earlier: Notify,
 }
 
+#[derive(Debug)]
 struct State {
     waiting: Slab<Waiting>,
     next_number: u64,
@@ -35,6 +39,7 @@ struct State {
     clerk_wakes: Option<Instant>,
 }
 
+#[derive(Debug)]
 struct Waiting {
     deadline: Instant,
     /// Tells this ask from a later one at the same place.
@@ -42,14 +47,15 @@ struct Waiting {
     waker: Waker,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
     key: usize,
     number: u64,
 }
 
 impl Deadlines {
-    pub(crate) fn new() -> Arc<Self> {
+    /// None yet. The task that watches runs while somebody waits.
+    pub fn new() -> Arc<Self> {
         let state = State {
             waiting: Slab::new(),
             next_number: 0,
@@ -163,34 +169,40 @@ impl Drop for Clerk {
     }
 }
 
-/// Waits for a reply until its deadline.
-pub(crate) struct Reply<'a, R> {
+/// Waits for a reply until its deadline. `D` is the deadlines it is one of, borrowed or shared.
+///
+/// # Cancel safety
+///
+/// Dropped, the reply is lost.
+#[derive(Debug)]
+pub struct Reply<R, D: Borrow<Arc<Deadlines>>> {
     answer: oneshot::Receiver<R>,
-    deadlines: &'a Arc<Deadlines>,
+    deadlines: D,
     until: Until,
     place: Option<Place>,
 }
 
 /// When a wait ends.
-#[derive(Clone, Copy)]
-pub(crate) enum Until {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
     /// So long after it begins: the clock is read only if there is anything to wait for.
     After(Duration),
+    /// At this moment.
     At(Instant),
 }
 
 /// Why there is no reply.
-pub(crate) enum NoReply {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoReply {
+    /// The deadline came first.
     Late,
+    /// Whoever should have answered is gone.
     Dropped,
 }
 
-impl<'a, R> Reply<'a, R> {
-    pub(crate) const fn new(
-        answer: oneshot::Receiver<R>,
-        until: Until,
-        deadlines: &'a Arc<Deadlines>,
-    ) -> Self {
+impl<R, D: Borrow<Arc<Deadlines>>> Reply<R, D> {
+    /// Waits for `answer`.
+    pub const fn new(answer: oneshot::Receiver<R>, until: Until, deadlines: D) -> Self {
         Self {
             answer,
             deadlines,
@@ -200,7 +212,7 @@ impl<'a, R> Reply<'a, R> {
     }
 }
 
-impl<R> Future for Reply<'_, R> {
+impl<R, D: Borrow<Arc<Deadlines>> + Unpin> Future for Reply<R, D> {
     type Output = Result<R, NoReply>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -213,19 +225,20 @@ impl<R> Future for Reply<'_, R> {
                     Until::After(delay) => from_now(delay),
                     Until::At(deadline) => deadline,
                 };
-                self.place = Some(self.deadlines.enter(deadline, cx.waker().clone()));
+                let place = self.deadlines.borrow().enter(deadline, cx.waker().clone());
+                self.place = Some(place);
             }
-            Some(place) if self.deadlines.is_waiting(place, cx.waker()) => {}
+            Some(place) if self.deadlines.borrow().is_waiting(place, cx.waker()) => {}
             Some(_) => return Poll::Ready(Err(NoReply::Late)),
         }
         Poll::Pending
     }
 }
 
-impl<R> Drop for Reply<'_, R> {
+impl<R, D: Borrow<Arc<Deadlines>>> Drop for Reply<R, D> {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            self.deadlines.leave(place);
+            self.deadlines.borrow().leave(place);
         }
     }
 }

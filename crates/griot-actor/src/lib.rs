@@ -99,7 +99,7 @@ mod control;
 #[cfg(not(loom))]
 mod dead_letter;
 #[cfg(not(loom))]
-mod deadlines;
+pub mod deadlines;
 #[cfg(not(loom))]
 mod foreman;
 #[cfg(not(loom))]

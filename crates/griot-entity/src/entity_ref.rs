@@ -7,11 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use griot_actor::deadlines::{Deadlines, NoReply, Reply, Until};
 use griot_core::{Entity, EntityId, Handle, Never, Seq, stable_hash};
-use pin_project_lite::pin_project;
 use serde::Serialize;
-use tokio::sync::oneshot;
-use tokio::time::Timeout;
 
 use crate::AskError;
 use crate::delivery::{Answered, DEADLINE_MAX, Target};
@@ -167,31 +165,14 @@ where
             terms,
             deadline,
         } = self;
-        let state = match entity.kind.ask(entity.target.clone(), command, terms) {
-            Ok(answer) => State::Waiting {
-                answer: tokio::time::timeout(deadline, answer),
-            },
-            Err(failure) => State::Failed { failure },
-        };
-        Asking { state }
+        let offered = entity.kind.ask(entity.target.clone(), command, terms);
+        let deadlines = Arc::clone(&entity.kind.deadlines);
+        Asking(offered.map(|answer| Reply::new(answer, Until::After(deadline), deadlines)))
     }
 }
 
-pin_project! {
-    /// The future of an [`Ask`].
-    pub struct Asking<R, X> {
-        #[pin]
-        state: State<R, X>,
-    }
-}
-
-pin_project! {
-    #[project = StateProjection]
-    enum State<R, X> {
-        Waiting { #[pin] answer: Timeout<oneshot::Receiver<Answered<R, X>>> },
-        Failed { failure: Failure },
-    }
-}
+/// The future of an [`Ask`].
+pub struct Asking<R, X>(Result<Reply<Answered<R, X>, Arc<Deadlines>>, Failure>);
 
 impl<R, X> fmt::Debug for Asking<R, X> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -202,16 +183,15 @@ impl<R, X> fmt::Debug for Asking<R, X> {
 impl<R, X> Future for Asking<R, X> {
     type Output = Result<R, AskError<X>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = match self.project().state.project() {
-            StateProjection::Failed { failure } => Err((*failure).into()),
-            StateProjection::Waiting { answer } => match ready!(answer.poll(cx)) {
-                Ok(Ok(Ok(answer))) => answer.map_err(AskError::Rejected),
-                Ok(Ok(Err(failure))) => Err(failure.into()),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match &mut self.0 {
+            Err(failure) => Err((*failure).into()),
+            Ok(reply) => match ready!(Pin::new(reply).poll(cx)) {
+                Ok(Ok(answer)) => answer.map_err(AskError::Rejected),
+                Ok(Err(failure)) => Err(failure.into()),
                 // The shard ended, or the time is up: it may have been decided.
-                Ok(Err(_)) | Err(_) => Err(AskError::Unknown),
+                Err(NoReply::Dropped | NoReply::Late) => Err(AskError::Unknown),
             },
-        };
-        Poll::Ready(result)
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use griot_actor::deadlines::Deadlines;
 use griot_actor::mailbox::{Sender, TrySendError};
 use griot_core::{CoreError, Decision, Effect, EffectId, Entity, Handle, Seq};
 use griot_journal::{Journal, Metadata, Snapshot, SnapshotStore};
@@ -31,6 +32,7 @@ pub(crate) struct Kind<E: Entity> {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
     pub(crate) clock: Clock,
+    pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) effects: Effects,
     pub(crate) metrics: Metrics,
     pub(crate) health: Arc<Health>,

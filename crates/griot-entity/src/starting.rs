@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use griot_actor::deadlines::Deadlines;
 use griot_actor::mailbox::{Receiver, mailbox};
 use griot_core::{Effect, Entity, EntityId, stable_hash};
 use griot_journal::{BoxFuture, Journal, ShardId, SnapshotStore, Unsettled};
@@ -160,6 +161,7 @@ impl<E: Entity> Registered for Entities<E> {
             journal: shared.journal,
             snapshots: shared.snapshots,
             clock: shared.clock,
+            deadlines: Deadlines::new(),
             effects: Effects::new(call_lanes, timers, messages, limits.effects_max),
             metrics: Metrics::new(E::KIND),
             health: shared.health,
