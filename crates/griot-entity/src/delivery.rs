@@ -93,6 +93,7 @@ pub(crate) trait Delivery<E: Entity>: Send {
 }
 
 pub(crate) type BoxDelivery<E> = Box<dyn Delivery<E>>;
+/// What an asker is sent.
 pub(crate) type Answered<R, X> = Result<Result<R, X>, Failure>;
 
 /// A command that is asked, by a user or by an effect.
@@ -166,10 +167,13 @@ impl<E: Handle<C>, C: Send + 'static> Delivery<E> for Asked<E, C> {
     }
 }
 
+/// Sees what it wants to in a state, or not yet.
+pub(crate) type See<E, R> = Box<dyn FnMut(&E, Seq) -> Option<R> + Send>;
+
 /// A look at an entity, answered at once or when its state is as wished.
 pub(crate) struct Look<E, R> {
     pub(crate) target: Target,
-    pub(crate) look: Box<dyn FnMut(&E, Seq) -> Option<R> + Send>,
+    pub(crate) see: See<E, R>,
     pub(crate) seen: Option<R>,
     pub(crate) asker: oneshot::Sender<Result<R, Failure>>,
 }
@@ -188,7 +192,7 @@ impl<E: Entity, R: Send> Delivery<E> for Look<E, R> {
     }
 
     fn decide(&mut self, state: &E, cx: &mut Cx<E>) -> Verdict {
-        self.seen = (self.look)(state, cx.seq());
+        self.seen = (self.see)(state, cx.seq());
         match self.seen {
             Some(_) => Verdict::Accepted,
             None => Verdict::Waiting,
@@ -242,4 +246,4 @@ impl<E: Entity> Delivery<E> for Settle {
 }
 
 /// How long a look or a command may take where nobody says: far beyond any healthy answer.
-pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const DEADLINE_MAX: Duration = Duration::from_hours(8760);

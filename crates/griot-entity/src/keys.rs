@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn the_window_forgets_by_count_and_by_age_and_finds_what_is_left() {
         let mut window = KeyWindow::default();
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         for second in 0..100_i64 {
             let at = Timestamp::from_micros(second * 1_000_000);
             window.remember(&answer(&format!("k{second}")), at, 10, hour);

@@ -12,7 +12,7 @@ use griot_core::{CoreError, Decision, Effect, EffectId, Entity, Handle, Seq};
 use griot_journal::{Journal, Metadata, Snapshot, SnapshotStore};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::delivery::{Asked, BoxDelivery, Look, Settle, Target};
+use crate::delivery::{Answered, Asked, BoxDelivery, Look, Settle, Target};
 use crate::effects::Effects;
 use crate::entities::CommandFn;
 use crate::error::Failure;
@@ -55,6 +55,10 @@ impl<E: Entity> fmt::Debug for Kind<E> {
     }
 }
 
+/// Where the answer to a command of the type `C` comes.
+pub(crate) type Answer<E, C> =
+    oneshot::Receiver<Answered<<E as Handle<C>>::Reply, <E as Handle<C>>::Error>>;
+
 /// How a command is to be delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Terms {
@@ -94,7 +98,7 @@ impl<E: Entity> Kind<E> {
         target: Target,
         command: C,
         terms: Terms,
-    ) -> Result<oneshot::Receiver<crate::delivery::Answered<E::Reply, E::Error>>, Failure>
+    ) -> Result<Answer<E, C>, Failure>
     where
         E: Handle<C>,
         C: Send + 'static,
@@ -174,7 +178,7 @@ impl<E: Entity> Kind<E> {
         let (asker, answer) = oneshot::channel();
         self.offer(Box::new(Look {
             target,
-            look: Box::new(look),
+            see: Box::new(look),
             seen: None,
             asker,
         }))?;

@@ -114,11 +114,9 @@ pub(crate) async fn recover<E: Entity>(
         return Ok(Recovered::default());
     }
     tokio::task::yield_now().await;
-    let mut recovered =
-        match from_snapshot(&*journal, &*snapshots, &id, SnapshotBounds::LATEST).await {
-            Some(recovered) => recovered,
-            None => Recovered::default(),
-        };
+    let latest = SnapshotBounds::LATEST;
+    let snapshot = from_snapshot(&*journal, &*snapshots, &id, latest).await;
+    let mut recovered: Recovered<E> = snapshot.unwrap_or_default();
     let from = recovered.snapshot_seq;
     let mut skip = 0;
     loop {

@@ -37,7 +37,7 @@ impl Default for CallPolicy {
             timeout: Duration::from_secs(10),
             first_backoff: Duration::from_millis(50),
             backoff_max: Duration::from_secs(10),
-            give_up_after: Duration::from_secs(300),
+            give_up_after: Duration::from_mins(5),
         }
     }
 }

@@ -180,7 +180,7 @@ impl Lane {
             }
             // Attempts catch their panics, and nobody aborts them but the end of the program.
             Err(error) => {
-                tracing::error!(lane = %self.name, %error, "an attempt was cut off; the effect runs at the next start")
+                tracing::error!(lane = %self.name, %error, "an attempt was cut off; the effect runs at the next start");
             }
         }
     }

@@ -244,7 +244,7 @@ impl<E: Entity> Shard<E> {
         }
         match &mut self.in_flight {
             Some(in_flight) if in_flight.pending.number == rests_on => {
-                in_flight.pending.held.push(held)
+                in_flight.pending.held.push(held);
             }
             _ => self.building.pending.held.push(held),
         }

@@ -18,12 +18,9 @@ impl<E: Entity> Shard<E> {
         let Some(InFlight { batch, pending, .. }) = self.in_flight.take() else {
             return;
         };
-        let error = match result {
-            Ok(_) => {
-                self.kind.health.mend();
-                return self.make_visible(pending);
-            }
-            Err(error) => error,
+        let Err(error) = result else {
+            self.kind.health.mend();
+            return self.make_visible(pending);
         };
         tracing::warn!(shard = %self.id, %error, appends = batch.appends.len(), "an append failed");
         self.kind.metrics.append_failed();
@@ -243,10 +240,10 @@ impl<E: Entity> Shard<E> {
         for message in inbox {
             match message {
                 super::ShardMessage::Deliver(delivery) => {
-                    self.turn_away(delivery, Failure::Unavailable)
+                    self.turn_away(delivery, Failure::Unavailable);
                 }
                 super::ShardMessage::Recovered { slot, recovered } => {
-                    self.finish_recovery(slot, *recovered)
+                    self.finish_recovery(slot, *recovered);
                 }
                 super::ShardMessage::Drain => self.draining = true,
             }

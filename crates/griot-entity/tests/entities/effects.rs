@@ -330,7 +330,7 @@ async fn timed(journal: &Arc<MemoryJournal>, start: Timestamp) -> Griot {
 #[tokio::test(start_paused = true)]
 async fn g6_a_timer_survives_a_restart_and_fires_once_when_its_time_has_come() {
     let journal = Arc::new(MemoryJournal::new());
-    let day = Duration::from_secs(24 * 60 * 60);
+    let day = Duration::from_hours(24);
     let began = Timestamp::from_micros(0);
     let griot = timed(&journal, began).await;
     let alice = ledger(&griot, "alice");
@@ -341,7 +341,7 @@ async fn g6_a_timer_survives_a_restart_and_fires_once_when_its_time_has_come() {
 
     let griot = timed(&journal, began.after(10 * day)).await;
     let alice = ledger(&griot, "alice");
-    tokio::time::advance(20 * day - Duration::from_secs(5)).await;
+    tokio::time::advance((20 * day).saturating_sub(Duration::from_secs(5))).await;
     assert_eq!(
         alice.read(|state, _| state.total).await,
         Ok(0),
@@ -366,12 +366,12 @@ async fn a_cancelled_timer_never_fires() {
     let griot = timed(&journal, Timestamp::from_micros(0)).await;
     let alice = ledger(&griot, "alice");
     alice
-        .ask(Want::AddLater(Duration::from_secs(60), 7))
+        .ask(Want::AddLater(Duration::from_mins(1), 7))
         .await
         .unwrap();
     assert_eq!(griot.effects(), 1);
     alice.ask(Want::CancelTimer).await.unwrap();
     assert_eq!(griot.effects(), 0);
-    tokio::time::advance(Duration::from_secs(120)).await;
+    tokio::time::advance(Duration::from_mins(2)).await;
     assert_eq!(alice.read(|state, _| state.total).await, Ok(0));
 }

@@ -221,7 +221,7 @@ pub(crate) async fn settled(griot: &Griot) {
 /// The names of two ledgers that share a shard.
 pub(crate) fn neighbours() -> (String, String) {
     let shard = |id: &str| EntityId::new(Ledger::KIND, id).unwrap().shard(2);
-    let second = (0..)
+    let second = (0..1_000)
         .map(|n| format!("b{n}"))
         .find(|id| shard(id) == shard("a"));
     ("a".to_owned(), second.unwrap())
