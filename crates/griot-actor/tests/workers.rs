@@ -47,69 +47,49 @@ async fn three_workers_answer_eleven_words_each_with_its_own_number() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_number_sent_during_a_stop_is_processed_pending_or_refused_ten_thousand_times() {
+async fn processed_and_pending_make_5050_when_numbers_are_sent_during_a_stop_ten_thousand_times() {
     for _ in 0..10_000 {
         let outcome = stop_while_sending::run().await;
-        let all = [outcome.processed, outcome.pending, outcome.refused].concat();
+        let all = [outcome.processed, outcome.pending].concat();
         assert_eq!(all.len(), 100);
         assert_eq!(all.iter().sum::<u64>(), 5050);
     }
 }
 
-/// The stop is under way, but a worker still has a message in hand, while the numbers are accepted.
+/// Nothing holds the stop up: most numbers come too late, and are handed back to their sender.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processed_and_pending_make_5050_when_all_are_accepted_during_the_stop_ten_thousand_times()
-{
+async fn every_number_that_races_with_a_stop_is_processed_pending_or_refused_ten_thousand_times() {
     for _ in 0..10_000 {
         let (system, processed) = (System::new(), Arc::new(Mutex::new(Vec::new())));
-        let (begun, all_sent) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let seen = (
-            Arc::clone(&processed),
-            Arc::clone(&begun),
-            Arc::clone(&all_sent),
-        );
+        let seen = Arc::clone(&processed);
         let crew: Workers<u64, ()> = Workers::spawn(
             &system,
             Crew {
                 name: "numbers",
                 workers: 5,
-                inbox_capacity: 100,
+                inbox_capacity: 8,
             },
             move |_, number| {
-                let (processed, begun, all_sent) = seen.clone();
-                async move {
-                    processed.lock().unwrap().push(number);
-                    begun.add_permits(1);
-                    all_sent.acquire().await.expect("never closed").forget();
-                    Ok(None)
-                }
+                seen.lock().unwrap().push(number);
+                async { Ok(None) }
             },
             |_, exception: Exception<String>| panic!("{exception}"),
         )
         .unwrap();
-        crew.tell(1).await.unwrap();
-        begun.acquire().await.unwrap().forget();
-        let stopping = tokio::spawn({
-            let crew = crew.clone();
-            async move { crew.stop().await }
-        });
-        let senders: Vec<_> = (2..=100)
+        let senders: Vec<_> = (1..=100)
             .map(|number| {
                 let crew = crew.clone();
                 tokio::spawn(async move { crew.tell(number).await })
             })
             .collect();
+        tokio::task::yield_now().await;
+        let mut all = crew.stop().await;
+        all.append(&mut processed.lock().unwrap());
         for sender in senders {
-            sender
-                .await
-                .unwrap()
-                .expect("the intake is open until the current messages are done");
+            all.extend(sender.await.unwrap().err().map(|refused| refused.0));
         }
-        all_sent.add_permits(100);
-        let pending = stopping.await.unwrap();
-        let processed = processed.lock().unwrap();
-        assert_eq!(processed.len() + pending.len(), 100);
-        assert_eq!(processed.iter().chain(&pending).sum::<u64>(), 5050);
+        assert_eq!(all.len(), 100);
+        assert_eq!(all.iter().sum::<u64>(), 5050);
     }
 }
 
