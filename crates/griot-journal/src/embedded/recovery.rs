@@ -4,6 +4,7 @@
 //! Everything else is reported with its place, and nothing is changed.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::committer::Tail;
@@ -31,6 +32,8 @@ pub(crate) struct Recovered {
 /// Reads the log; a directory without one gets its first segment.
 pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
     let numbers = find_segments(maker)?;
+    // The start before this one may have failed to.
+    sync_dir(maker, &maker.directory())?;
     let mut found = Vec::new();
     for number in numbers {
         found.push(open(maker, number)?);
@@ -71,13 +74,17 @@ pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
 
 /// Makes the directory's own name durable, and those of the directories above it that may be new.
 fn sync_ancestors(maker: &Maker) -> Result<(), JournalError> {
-    let synced = maker.storage.sync_dir(&maker.root);
-    synced.map_err(|error| maker.failed("sync the directory", &maker.root, error))?;
+    sync_dir(maker, &maker.root)?;
     for above in maker.root.ancestors().skip(1) {
         // One that cannot be opened was not made just now.
         drop(maker.storage.sync_dir(above));
     }
     Ok(())
+}
+
+fn sync_dir(maker: &Maker, directory: &Path) -> Result<(), JournalError> {
+    let synced = maker.storage.sync_dir(directory);
+    synced.map_err(|error| maker.failed("sync the directory", directory, error))
 }
 
 /// The numbers of the segments that are there: 1, 2, 3, … without a gap.

@@ -95,6 +95,36 @@ fn g1_a_power_cut_after_an_error_that_the_machine_survived_loses_nothing() {
 }
 
 #[test]
+fn g1_a_start_after_one_that_failed_rests_on_nothing_that_is_not_durable() {
+    block_on(async {
+        for (at, appends) in (1..20).flat_map(|at| [(at, 1), (at, 8)]) {
+            let disk = SimDisk::new(at);
+            disk.fail_at(at, Fault::Error);
+            drop(open(&disk));
+            let journal = open(&disk).or_else(|_| open(&disk)).unwrap();
+            let Ok(epoch) = journal.claim(&shard()).await else {
+                continue;
+            };
+            for seq in 0..appends {
+                let append = one("a", seq, vec![b'x'; 1000]);
+                // Where the fault is still to come, it is met here.
+                if write_as(&journal, epoch, vec![append]).await.is_err() {
+                    break;
+                }
+            }
+            let acknowledged = journal.last_seq(&entity("a")).await;
+            disk.reboot(PowerCut::Nothing);
+            drop(journal);
+            let last = open(&disk).unwrap().last_seq(&entity("a")).await.unwrap();
+            assert!(
+                last >= acknowledged.unwrap_or(Seq::ZERO),
+                "{last} after a fault at {at}"
+            );
+        }
+    });
+}
+
+#[test]
 fn a_power_cut_during_recovery_is_recovered_from() {
     block_on(async {
         for seed in 0..SEEDS / 10 {
