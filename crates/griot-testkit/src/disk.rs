@@ -14,7 +14,8 @@ use state::State;
 /// What goes wrong with one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The operation fails, having done nothing; a sync that fails loses what it was to sync.
+    /// The operation fails, having done nothing. What a sync that fails was to make durable is
+    /// still read back, as from a page cache, and is gone after a power cut unless written again.
     Error,
     /// There is no space left; a write has written a part of its bytes.
     Full,

@@ -3,6 +3,8 @@
 //! Only the log's end may be unfinished, and only where a write that was cut off explains it.
 //! Everything else is reported with its place, and nothing is changed.
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::committer::Tail;
@@ -30,6 +32,8 @@ pub(crate) struct Recovered {
 /// Reads the log; a directory without one gets its first segment.
 pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
     let numbers = find_segments(maker)?;
+    // The start before this one may have failed to.
+    sync_dir(maker, &maker.directory())?;
     let mut found = Vec::new();
     for number in numbers {
         found.push(open(maker, number)?);
@@ -48,6 +52,7 @@ pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
         segments: Segments::new(maker.clone()),
         number: 1,
         is_marked: true,
+        bytes: Vec::new(),
     };
     let mut tail = None;
     for (at, segment) in found.iter().take(last.saturating_add(1)).enumerate() {
@@ -69,13 +74,17 @@ pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
 
 /// Makes the directory's own name durable, and those of the directories above it that may be new.
 fn sync_ancestors(maker: &Maker) -> Result<(), JournalError> {
-    let synced = maker.storage.sync_dir(&maker.root);
-    synced.map_err(|error| maker.failed("sync the directory", &maker.root, error))?;
+    sync_dir(maker, &maker.root)?;
     for above in maker.root.ancestors().skip(1) {
         // One that cannot be opened was not made just now.
         drop(maker.storage.sync_dir(above));
     }
     Ok(())
+}
+
+fn sync_dir(maker: &Maker, directory: &Path) -> Result<(), JournalError> {
+    let synced = maker.storage.sync_dir(directory);
+    synced.map_err(|error| maker.failed("sync the directory", directory, error))
 }
 
 /// The numbers of the segments that are there: 1, 2, 3, … without a gap.
@@ -178,6 +187,8 @@ struct Walk<'a> {
     /// The next frame's number.
     number: u64,
     is_marked: bool,
+    /// The segment that was read last.
+    bytes: Vec<u8>,
 }
 
 impl Walk<'_> {
@@ -186,6 +197,7 @@ impl Walk<'_> {
         let bytes = self.read(segment)?;
         self.segments.add(segment.number, Arc::clone(&segment.file));
         let mut at = SEGMENT_HEADER_BYTES;
+        let mut last_frame = at..at;
         while let Some((header, records)) = self.frame(segment, &bytes, at)? {
             self.records(segment, &header, records, at.saturating_add(HEADER_BYTES))?;
             let end = at.saturating_add(header.size());
@@ -193,6 +205,7 @@ impl Walk<'_> {
                 .advance(segment.number, bytes_of(at), bytes_of(end), header.first);
             self.number = self.number.saturating_add(1);
             self.is_marked = header.count == 0;
+            last_frame = at..end;
             at = end;
         }
         let mut soiled = 0;
@@ -213,6 +226,10 @@ impl Walk<'_> {
                 Verdict::Damaged { at, reason } => return Err(self.corrupt(segment, at, reason)),
             }
         }
+        if is_last {
+            self.write_again(segment, &bytes, last_frame)?;
+        }
+        self.bytes = bytes;
         Ok(Tail {
             segment: segment.clone(),
             position: bytes_of(at),
@@ -222,14 +239,33 @@ impl Walk<'_> {
         })
     }
 
-    fn read(&self, segment: &Segment) -> Result<Vec<u8>, JournalError> {
-        let mut bytes = vec![0; usize::try_from(segment.capacity).unwrap_or(usize::MAX)];
-        let read = segment.file.read_at(&mut bytes, 0).map_err(|error| {
-            self.maker
-                .failed("read", &self.maker.path(segment.number), error)
-        })?;
-        bytes.truncate(read);
+    fn read(&mut self, segment: &Segment) -> Result<Vec<u8>, JournalError> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.resize(usize::try_from(segment.capacity).unwrap_or(usize::MAX), 0);
+        let read = segment.file.read_at(&mut bytes, 0);
+        let path = self.maker.path(segment.number);
+        bytes.truncate(read.map_err(|error| self.maker.failed("read", &path, error))?);
         Ok(bytes)
+    }
+
+    /// Writes the last frame again, as it is, and syncs it. Its sync may have failed, and then the
+    /// system reads it back from memory although the disk never got it, and never will.
+    fn write_again(
+        &self,
+        segment: &Segment,
+        bytes: &[u8],
+        frame: Range<usize>,
+    ) -> Result<(), JournalError> {
+        let position = bytes_of(frame.start);
+        let frame = bytes.get(frame).unwrap_or_default();
+        if frame.is_empty() {
+            return Ok(());
+        }
+        let path = self.maker.path(segment.number);
+        let written = segment.file.write_at(frame, position);
+        written.map_err(|error| self.maker.failed("write to", &path, error))?;
+        let synced = segment.file.sync();
+        synced.map_err(|error| self.maker.failed("sync", &path, error))
     }
 
     /// The whole frame at a position, if there is one; an error where it is not the one to come.

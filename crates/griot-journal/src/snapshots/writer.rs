@@ -58,20 +58,29 @@ impl Writer {
     /// Works until nobody can ask any more.
     pub(super) fn run(mut self) {
         loop {
-            let first = match self.changes.recv_timeout(SYNC_AFTER) {
+            let first = if self.unsynced == 0 {
+                self.changes
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                self.changes.recv_timeout(SYNC_AFTER)
+            };
+            let first = match first {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let more = self.changes.try_iter().take(BATCH_CHANGES_MAX);
             let batch: Vec<_> = first.into_iter().chain(more).collect();
-            if !batch.is_empty() {
-                self.write(batch);
-            } else if self.unsynced > 0 {
+            if batch.is_empty() {
                 self.sync();
+            } else {
+                self.write(batch);
             }
         }
-        self.sync();
+        if self.unsynced > 0 {
+            self.sync();
+        }
     }
 
     fn write(&mut self, batch: Vec<Change>) {

@@ -5,7 +5,7 @@ use griot_journal::{AppendError, Journal, JournalError};
 use griot_testkit::journal::entity;
 use griot_testkit::{Fault, PowerCut, SimDisk};
 
-use super::workload::{Fate, block_on, check, one, open, run, shard, write, write_as};
+use super::workload::{Fate, block_on, check, one, open, run, shard, verify, write, write_as};
 
 const SEEDS: u64 = 200;
 const CUTS: [PowerCut; 4] = [
@@ -79,6 +79,52 @@ fn g5_an_error_at_every_write_and_sync_leaves_nothing_acknowledged_that_is_lost(
 }
 
 #[test]
+fn g1_a_power_cut_after_an_error_that_the_machine_survived_loses_nothing() {
+    block_on(async {
+        for seed in 0..SEEDS / 10 {
+            for at in 1..=operations(seed).await {
+                let disk = SimDisk::new(seed);
+                disk.fail_at(at, Fault::Error);
+                let record = run(&disk, seed).await;
+                drop(verify(&disk, &record).await);
+                disk.reboot(PowerCut::Nothing);
+                check(&disk, &record).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn g1_a_start_after_one_that_failed_rests_on_nothing_that_is_not_durable() {
+    block_on(async {
+        for (at, appends) in (1..20).flat_map(|at| [(at, 1), (at, 8)]) {
+            let disk = SimDisk::new(at);
+            disk.fail_at(at, Fault::Error);
+            drop(open(&disk));
+            let journal = open(&disk).or_else(|_| open(&disk)).unwrap();
+            let Ok(epoch) = journal.claim(&shard()).await else {
+                continue;
+            };
+            for seq in 0..appends {
+                let append = one("a", seq, vec![b'x'; 1000]);
+                // Where the fault is still to come, it is met here.
+                if write_as(&journal, epoch, vec![append]).await.is_err() {
+                    break;
+                }
+            }
+            let acknowledged = journal.last_seq(&entity("a")).await;
+            disk.reboot(PowerCut::Nothing);
+            drop(journal);
+            let last = open(&disk).unwrap().last_seq(&entity("a")).await.unwrap();
+            assert!(
+                last >= acknowledged.unwrap_or(Seq::ZERO),
+                "{last} after a fault at {at}"
+            );
+        }
+    });
+}
+
+#[test]
 fn a_power_cut_during_recovery_is_recovered_from() {
     block_on(async {
         for seed in 0..SEEDS / 10 {
@@ -137,6 +183,33 @@ fn g5_a_failed_sync_poisons_and_is_never_tried_again() {
         let journal = open(&disk).unwrap();
         assert_eq!(journal.last_seq(&entity("a")).await.unwrap(), Seq(1));
         write(&journal, vec![one("a", 1, "again")]).await.unwrap();
+    });
+}
+
+#[test]
+fn g1_what_a_failed_sync_left_in_memory_is_on_the_disk_before_anything_rests_on_it() {
+    block_on(async {
+        for seed in 0..20 {
+            let disk = SimDisk::new(seed);
+            let journal = open(&disk).unwrap();
+            let epoch = journal.claim(&shard()).await.unwrap();
+            write_as(&journal, epoch, vec![one("a", 0, "first")])
+                .await
+                .unwrap();
+            disk.fail_soon(2, Fault::Error);
+            let second = one("a", 1, vec![b'x'; 700]);
+            let unknown = write_as(&journal, epoch, vec![second]).await;
+            assert!(matches!(unknown, Err(AppendError::Unknown(_))));
+            drop(journal);
+            // The machine goes on, so the second one is read back; the disk never got it.
+            let journal = open(&disk).unwrap();
+            assert_eq!(journal.last_seq(&entity("a")).await.unwrap(), Seq(2));
+            write(&journal, vec![one("a", 2, "third")]).await.unwrap();
+            disk.reboot(PowerCut::Nothing);
+            drop(journal);
+            let journal = open(&disk).unwrap();
+            assert_eq!(journal.last_seq(&entity("a")).await.unwrap(), Seq(3));
+        }
     });
 }
 

@@ -92,6 +92,9 @@ fn g1_a_directory_of_version_one_is_read() {
         ..Options::default()
     };
     let journal = EmbeddedLog::open(scratch.path(), options).unwrap();
+    let stats = journal.stats();
+    assert_eq!((stats.segments, stats.entities, stats.events), (1, 2, 5));
+    assert!(stats.bytes > 500 && stats.bytes < 4096, "{}", stats.bytes);
     block_on(async {
         let commits = journal
             .commits(&entity("a"), Seq::ZERO, 0, 10)

@@ -81,7 +81,7 @@ struct Run<'a> {
     random: fastrand::Rng,
     record: Record,
     /// Each entity's sequence as far as it was acknowledged.
-    seqs: HashMap<EntityId, u64>,
+    seqs: Seqs,
 }
 
 impl Run<'_> {
@@ -144,7 +144,7 @@ impl Run<'_> {
         goes_on
     }
 
-    fn batch(&mut self, epoch: Epoch, staged: &mut HashMap<EntityId, u64>) -> Arc<Batch> {
+    fn batch(&mut self, epoch: Epoch, staged: &mut Seqs) -> Arc<Batch> {
         let number = self.record.batches.len() * 10 + staged.len();
         let count = self.random.usize(1..4);
         let appends = (0..count).map(|_| {
@@ -174,15 +174,22 @@ impl Run<'_> {
     }
 }
 
-/// Opens the journal and holds it to what was answered before.
+/// Opens the journal, holds it to what was answered before, and goes on with it.
 pub(crate) async fn check(disk: &SimDisk, record: &Record) {
+    let (journal, seqs) = verify(disk, record).await;
+    go_on(&journal, record, &seqs).await;
+    journal.close().await;
+}
+
+/// Opens the journal and holds it to what was answered before.
+pub(crate) async fn verify(disk: &SimDisk, record: &Record) -> (EmbeddedLog, Seqs) {
     let journal = open(disk).unwrap_or_else(|error| panic!("{error}\n{}", disk.trace().join("\n")));
     let tail = journal
         .tail(Offset::ZERO, &Filter::default(), usize::MAX)
         .await
         .unwrap();
     let mut events = tail.events.into_iter().peekable();
-    let mut seqs: HashMap<EntityId, u64> = HashMap::new();
+    let mut seqs = Seqs::new();
     for (batch, fate) in &record.batches {
         let expected: Vec<_> = batch.appends.iter().flat_map(happenings).collect();
         let is_next = expected.first().is_some_and(|(id, seq, event)| {
@@ -209,12 +216,14 @@ pub(crate) async fn check(disk: &SimDisk, record: &Record) {
         let events = journal.events(id, SeqRange::ALL).await.unwrap();
         assert_eq!(events.len(), usize::try_from(*seq).unwrap());
     }
-    go_on(&journal, record, &seqs).await;
-    journal.close().await;
+    (journal, seqs)
 }
 
+/// Each entity's sequence.
+pub(crate) type Seqs = HashMap<EntityId, u64>;
+
 /// A journal that was recovered takes appends again.
-async fn go_on(journal: &EmbeddedLog, record: &Record, seqs: &HashMap<EntityId, u64>) {
+async fn go_on(journal: &EmbeddedLog, record: &Record, seqs: &Seqs) {
     let epoch = journal.claim(&shard()).await.unwrap();
     assert!(record.epochs.iter().all(|before| *before < epoch));
     let id = entity("a");

@@ -24,6 +24,15 @@ struct File {
     unsynced: Vec<(usize, Vec<u8>)>,
 }
 
+impl File {
+    /// Makes what was written durable.
+    fn settle(&mut self) {
+        for (position, bytes) in self.unsynced.drain(..) {
+            overwrite(&mut self.durable, &bytes, position);
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum NameChange {
     Put(PathBuf, usize),
@@ -240,11 +249,10 @@ impl State {
         };
         match fault {
             None => {
-                file.durable.clone_from(&file.content);
-                file.unsynced.clear();
+                file.settle();
                 Ok(())
             }
-            // As Linux does: the pages count as clean, and never reach the disk.
+            // As Linux does: the pages count as clean, are still read, and never reach the disk.
             Some(fault @ (Fault::Error | Fault::Full)) => {
                 file.unsynced.clear();
                 Err(failure(fault))
@@ -256,11 +264,11 @@ impl State {
     pub(super) fn reboot(&mut self, cut: PowerCut) {
         let random = &mut self.random;
         for file in &mut self.files {
-            let unsynced = std::mem::take(&mut file.unsynced);
             if cut == PowerCut::Everything {
-                file.durable.clone_from(&file.content);
+                file.settle();
                 continue;
             }
+            let unsynced = std::mem::take(&mut file.unsynced);
             for (position, bytes) in unsynced {
                 survive(random, cut, &mut file.durable, &bytes, position);
             }
