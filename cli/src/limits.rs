@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const BESIDE_CONNECTIONS: u64 = 2048;
 
 /// For each connection that is served, how many may be turned away at the same time.
-const TURNED_AWAY_FOR_EACH: u64 = 2;
+const TURNED_AWAY_FOR_EACH: u64 = 4;
 
 /// How many connections are dealt with at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,14 +80,14 @@ mod tests {
             room(20_000),
             Room {
                 served: 4096,
-                turned_away: 8192
+                turned_away: 13_856
             }
         );
         assert_eq!(
             room(u64::MAX),
             Room {
                 served: 4096,
-                turned_away: 8192
+                turned_away: 13_856
             }
         );
         assert_eq!(

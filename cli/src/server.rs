@@ -23,7 +23,7 @@ use crate::limits::Room;
 const BACKLOG: u32 = 4096;
 
 /// How long a client may take to send the head of its next request; an idle connection ends then.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+const HEAD_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// The largest head of a request that is read.
 const HEAD_BYTES_MAX: usize = 16 * 1024;

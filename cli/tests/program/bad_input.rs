@@ -8,6 +8,9 @@ use tempfile::TempDir;
 use crate::ordering::{customer_of, order};
 use crate::process::{Griot, ends};
 
+/// The start of the log, below the data directory; `FORMAT.md` describes it.
+const FIRST_SEGMENT: &str = "journal/00000000000000000001.log";
+
 /// What `griot serve` on this data directory ends with.
 async fn serve_ends(data: &Path) -> (Option<i32>, String) {
     ends(
@@ -210,10 +213,9 @@ async fn a_flipped_bit_in_the_log_is_refused_with_its_place_and_nothing_is_chang
     }
     griot.kill();
 
-    let (log, written) = files_below(data.path())
-        .max_by_key(|(_, written)| *written)
-        .unwrap();
+    let log = data.path().join(FIRST_SEGMENT);
     let whole = fs::read(&log).unwrap();
+    let written = whole.iter().rposition(|byte| *byte != 0).unwrap();
     let mut flipped = whole.clone();
     flipped[written / 2] ^= 1;
     fs::write(&log, &flipped).unwrap();
@@ -236,6 +238,25 @@ async fn a_flipped_bit_in_the_log_is_refused_with_its_place_and_nothing_is_chang
 }
 
 #[tokio::test]
+async fn a_directory_of_a_newer_format_is_refused_and_not_touched() {
+    let data = TempDir::new().unwrap();
+    let mut griot = Griot::serve(data.path(), &[]);
+    griot.ready().await;
+    griot.kill();
+
+    let log = data.path().join(FIRST_SEGMENT);
+    let mut newer = fs::read(&log).unwrap();
+    newer[8] += 1;
+    let checksum = crc32fast::hash(&newer[..40]).to_le_bytes();
+    newer[40..44].copy_from_slice(&checksum);
+    fs::write(&log, &newer).unwrap();
+    let (code, said) = serve_ends(data.path()).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(&said, &[log.to_str().unwrap(), "format 2", "newer griot"]);
+    assert_eq!(fs::read(&log).unwrap(), newer);
+}
+
+#[tokio::test]
 async fn help_says_what_to_do_about_a_damaged_log() {
     let help = std::process::Command::new(env!("CARGO_BIN_EXE_griot"))
         .args(["serve", "--help"])
@@ -245,25 +266,4 @@ async fn help_says_what_to_do_about_a_damaged_log() {
         &String::from_utf8(help.stdout).unwrap(),
         &["damaged", "backup", "newer", "in use"],
     );
-}
-
-/// Every file below `directory`, with the place of its last byte that is not zero.
-fn files_below(directory: &Path) -> impl Iterator<Item = (PathBuf, usize)> {
-    let mut files = Vec::new();
-    let mut directories = vec![directory.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else {
-                files.push(path);
-            }
-        }
-    }
-    files.into_iter().map(|path| {
-        let bytes = fs::read(&path).unwrap();
-        let written = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
-        (path, written)
-    })
 }
