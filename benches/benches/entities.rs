@@ -3,6 +3,14 @@
 //! `cargo bench -p griot-benches --bench entities` runs every contender in turn, five rounds, and
 //! prints medians, the ratios that are promised, and whether they hold; it exits with 1 where one
 //! does not. Absolute numbers mean little; the contenders of one run share their machine.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
 
 use std::fs::File;
 use std::io::Write;
@@ -17,6 +25,10 @@ use griot_core::{Cx, Entity, Event, Handle, Never};
 use griot_entity::{AskError, Entities, EntityRef, Griot, Limits};
 use griot_journal::{EmbeddedLog, MemoryJournal, Options};
 use serde::{Deserialize, Serialize};
+
+/// As in the program `griot`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(1_500);

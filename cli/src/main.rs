@@ -23,6 +23,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
 
+/// Many small allocations, freed by other threads than made them, are what it is good at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long threads that are still busy may take after the work is done.
 const RUNTIME_STOP_MAX: Duration = Duration::from_millis(500);
 

@@ -43,7 +43,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            shards: 16,
+            shards: 8,
             mailbox_commands_max: 4_096,
             batch_appends_max: 4_096,
             entities_in_memory_max: 1_000_000,

@@ -12,6 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use griot_core::{EffectId, EntityId, Epoch, Offset, Seq};
 use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use entry::KEYS_KEPT;
 pub(crate) use entry::Place;
@@ -50,9 +51,29 @@ impl From<AppendError> for Refusal {
     }
 }
 
+/// XXH3 under a seed that each process draws for itself, so that nobody can choose names that collide.
+#[derive(Debug)]
+struct NameHasher {
+    seed: u64,
+}
+
+impl Default for NameHasher {
+    fn default() -> Self {
+        Self {
+            seed: RandomState::new().hash_one("seed"),
+        }
+    }
+}
+
+impl NameHasher {
+    fn hash(&self, name: &str) -> u64 {
+        xxh3_64_with_seed(name.as_bytes(), self.seed)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    hasher: RandomState,
+    hasher: NameHasher,
     /// Hash of the name, and the slot in `entries`.
     slots: HashTable<(u64, u32)>,
     entries: Vec<Entry>,
@@ -128,7 +149,7 @@ impl Index {
         undurable: Place,
         log: &mut impl Log,
     ) -> Result<Staged, Refusal> {
-        let hash = self.hasher.hash_one(append.entity.as_str());
+        let hash = self.hasher.hash(append.entity.as_str());
         let found = self.find_hashed(hash, append.entity.as_str());
         let key = append
             .answer
@@ -259,7 +280,7 @@ impl Index {
     /// Takes in an append that was read from the log; `None` where it does not continue what was
     /// read before.
     pub(crate) fn replay(&mut self, append: &Skimmed<'_>, place: Place) -> Option<()> {
-        let hash = self.hasher.hash_one(append.entity);
+        let hash = self.hasher.hash(append.entity);
         let slot = match self.find_hashed(hash, append.entity) {
             Some(slot) => slot,
             None => self.insert(hash, append.entity.parse().ok()?).ok()?,
@@ -317,7 +338,7 @@ impl Index {
     }
 
     fn find(&self, entity: &EntityId) -> Option<u32> {
-        self.find_hashed(self.hasher.hash_one(entity.as_str()), entity.as_str())
+        self.find_hashed(self.hasher.hash(entity.as_str()), entity.as_str())
     }
 
     fn find_hashed(&self, hash: u64, name: &str) -> Option<u32> {
@@ -346,7 +367,7 @@ impl Index {
         let Some(entry) = self.entries.pop() else {
             return;
         };
-        let hash = self.hasher.hash_one(entry.id.as_str());
+        let hash = self.hasher.hash(entry.id.as_str());
         let count = self.entries.len();
         let is_it = |&(_, slot): &(u64, u32)| usize::try_from(slot) == Ok(count);
         if let Ok(found) = self.slots.find_entry(hash, is_it) {
@@ -367,7 +388,7 @@ impl Index {
         reason = "the low half of a hash is a hash"
     )]
     fn hash_key(&self, key: &str) -> u32 {
-        self.hasher.hash_one(key) as u32
+        self.hasher.hash(key) as u32
     }
 }
 
