@@ -57,7 +57,10 @@ async fn g10_twenty_thousand_orders_at_once_are_taken_or_put_off_and_none_taken_
         {
             Answer::Acknowledged { number, id } => acknowledged.push((number, id)),
             Answer::Later => later += 1,
-            Answer::Other(what) => panic!("neither taken nor put off after {:?}: {what}", start.elapsed()),
+            Answer::Other(what) => panic!(
+                "neither taken nor put off after {:?}: {what}",
+                start.elapsed()
+            ),
         }
     }
     let peak = griot.memory_peak();
