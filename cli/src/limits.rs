@@ -87,7 +87,7 @@ mod tests {
             room(u64::MAX),
             Room {
                 served: 4096,
-                turned_away: 13_856
+                turned_away: 16_384
             }
         );
         assert_eq!(

@@ -19,24 +19,23 @@ impl<E: Entity> Shard<E> {
         let Some(slot) = self.table.get_mut(number) else {
             return;
         };
-        let kind = Arc::clone(&self.kind);
-        let id = slot.id.clone();
-        let now = self.now;
-        let mut recovering = Box::pin(async move {
-            recover::<E>(
-                Arc::clone(&kind.journal),
-                Arc::clone(&kind.snapshots),
-                id,
-                Arc::clone(&kind.limits),
-                now,
-            )
-            .await
-        });
+        let (journal, snapshots) = (&self.kind.journal, &self.kind.snapshots);
+        let (journal, snapshots) = (Arc::clone(journal), Arc::clone(snapshots));
+        let (id, limits, now) = (slot.id.clone(), Arc::clone(&self.kind.limits), self.now);
+        let begin = move || {
+            let (journal, snapshots) = (Arc::clone(&journal), Arc::clone(&snapshots));
+            recover::<E>(journal, snapshots, id.clone(), Arc::clone(&limits), now)
+        };
+        let mut recovering = Box::pin(begin());
         let mut at_once = Context::from_waker(Waker::noop());
         self.recovering += 1;
         if let Poll::Ready(recovered) = recovering.as_mut().poll(&mut at_once) {
             return self.finish_recovery(number, recovered);
         }
+        // Begun anew when it is its turn: what the journal hands out in order, such as leave to read,
+        // would be handed to a future that nobody polls meanwhile, and those whose turn it is would
+        // wait for it for ever.
+        drop(recovering);
         let sender = self.sender.clone();
         let turns = Arc::clone(&self.kind.recoveries);
         let kind = Arc::clone(&self.kind);
@@ -44,7 +43,7 @@ impl<E: Entity> Shard<E> {
             // The semaphore is never closed.
             let _turn = turns.acquire().await;
             let started = tokio::time::Instant::now();
-            let recovered = Box::new(recovering.await);
+            let recovered = Box::new(begin().await);
             kind.metrics.recovered(started.elapsed());
             let message = ShardMessage::Recovered {
                 slot: number,
