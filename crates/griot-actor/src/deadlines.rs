@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 /// Farther than anybody waits, and near enough for every clock.
-pub(crate) const FAR: Duration = Duration::from_hours(24 * 365);
+pub const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// The moment so long from now.
 pub(crate) fn from_now(delay: Duration) -> Instant {

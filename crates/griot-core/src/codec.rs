@@ -100,6 +100,12 @@ mod tests {
         times: u8,
     }
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Dinged(u8);
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Fell;
+
     fn there_and_back<T>(event: T, name: &str, payload: &str)
     where
         T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
@@ -131,6 +137,8 @@ mod tests {
             r#"{"by":18446744073709551615,"note":"x"}"#,
         );
         there_and_back(Happened::Closed(None), "Shut", "null");
+        there_and_back(Dinged(3), "Dinged", "3");
+        there_and_back(Fell, "Fell", "null");
         there_and_back(Rang { times: 2 }, "Rang", r#"{"times":2}"#);
     }
 

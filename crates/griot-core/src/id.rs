@@ -78,9 +78,18 @@ impl EntityId {
     ///
     /// When `shards` is zero.
     pub fn shard(&self, shards: u32) -> u32 {
-        let slice = stable_hash(self.0.as_bytes()) % u64::from(shards);
-        u32::try_from(slice).unwrap_or(0)
+        shard_of(stable_hash(self.0.as_bytes()), shards)
     }
+}
+
+/// Which of `shards` slices an entity belongs to whose name has this [`stable_hash`].
+///
+/// # Panics
+///
+/// When `shards` is zero.
+pub fn shard_of(hash: u64, shards: u32) -> u32 {
+    // Smaller than `shards`, so it fits.
+    u32::try_from(hash % u64::from(shards)).unwrap_or(0)
 }
 
 /// The 64-bit hash that decides where an entity lives: XXH3 with seed 0.

@@ -55,5 +55,5 @@ pub use effect::{
 };
 pub use entity::{Entity, Event, Handle, Never};
 pub use error::CoreError;
-pub use id::{EntityId, Epoch, Offset, Seq, stable_hash};
+pub use id::{EntityId, Epoch, Offset, Seq, shard_of, stable_hash};
 pub use time::Timestamp;

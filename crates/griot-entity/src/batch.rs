@@ -57,6 +57,8 @@ impl<E: Entity> Pending<E> {
 /// The batch that is being decided.
 pub(crate) struct Building<E: Entity> {
     pub(crate) appends: Vec<Append>,
+    /// What the appends hold.
+    pub(crate) bytes: usize,
     pub(crate) pending: Pending<E>,
 }
 
@@ -64,8 +66,17 @@ impl<E: Entity> Building<E> {
     pub(crate) fn new(number: u64) -> Self {
         Self {
             appends: Vec::new(),
+            bytes: 0,
             pending: Pending::new(number),
         }
+    }
+
+    /// The batch after this one, with room for as much.
+    pub(crate) fn next(&self) -> Self {
+        let mut next = Self::new(self.pending.number + 1);
+        next.appends.reserve(self.appends.len());
+        next.pending.held.reserve(self.pending.held.len());
+        next
     }
 }
 

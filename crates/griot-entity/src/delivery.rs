@@ -1,7 +1,5 @@
 //! A command on its way through a shard, with its type erased and its reply kept until it is durable.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use griot_core::{CoreError, Cx, EffectId, Entity, EntityId, Handle, Seq, codec};
 use griot_journal::Metadata;
@@ -21,11 +19,6 @@ impl Target {
     pub(crate) fn new(id: EntityId) -> Self {
         let hash = griot_core::stable_hash(id.as_str().as_bytes());
         Self { id, hash }
-    }
-
-    pub(crate) fn shard(&self, shards: usize) -> usize {
-        let shards = u64::try_from(shards).unwrap_or(u64::MAX);
-        usize::try_from(self.hash % shards).unwrap_or(0)
     }
 }
 
@@ -244,6 +237,3 @@ impl<E: Entity> Delivery<E> for Settle {
         let _ = self.asker.send(Err(failure));
     }
 }
-
-/// How long a look or a command may take where nobody says: far beyond any healthy answer.
-pub(crate) const DEADLINE_MAX: Duration = Duration::from_hours(8760);

@@ -24,6 +24,8 @@ pub(crate) struct Effects {
     /// Those in a lane, so that none is performed twice at a time.
     known: Mutex<HashMap<(EntityId, EffectId), Sender<LaneMessage>>>,
     count: AtomicUsize,
+    /// Those in decisions that are not durable yet.
+    expected: AtomicUsize,
     max: usize,
 }
 
@@ -40,6 +42,7 @@ impl Effects {
             messages,
             known: Mutex::default(),
             count: AtomicUsize::new(0),
+            expected: AtomicUsize::new(0),
             max,
         }
     }
@@ -53,9 +56,20 @@ impl Effects {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether more would be too many, with `soon` about to come.
-    pub(crate) fn is_full(&self, soon: usize) -> bool {
-        self.count().saturating_add(soon) >= self.max
+    /// Whether so many more would be too many.
+    pub(crate) fn is_full(&self, more: usize) -> bool {
+        let expected = self.expected.load(Ordering::Relaxed);
+        more > 0 && self.count().saturating_add(expected).saturating_add(more) > self.max
+    }
+
+    /// Counts an effect that was decided and is not durable yet.
+    pub(crate) fn expect(&self) {
+        self.expected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts so many of those no more: they are durable now, or never will be.
+    pub(crate) fn expected_no_more(&self, count: usize) {
+        self.expected.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// Performs a durable effect, unless that is under way already.

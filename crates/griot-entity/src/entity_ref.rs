@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use griot_actor::deadlines::{Deadlines, NoReply, Reply, Until};
-use griot_core::{Entity, EntityId, Handle, Never, Seq, stable_hash};
+use bytes::BytesMut;
+use griot_actor::deadlines::{Deadlines, FAR, NoReply, Reply, Until};
+use griot_core::{CoreError, Entity, EntityId, Handle, Never, Seq, codec, stable_hash};
 use serde::Serialize;
 
 use crate::AskError;
-use crate::delivery::{Answered, DEADLINE_MAX, Target};
+use crate::delivery::{Answered, Target};
 use crate::error::Failure;
 use crate::keys::CommandKey;
 use crate::kind::{Kind, Terms};
@@ -65,6 +66,7 @@ impl<E: Entity> EntityRef<E> {
             command,
             terms: Terms::default(),
             deadline: self.kind.limits.ask_deadline,
+            failure: None,
         }
     }
 
@@ -75,6 +77,10 @@ impl<E: Entity> EntityRef<E> {
     ///
     /// [`AskError::Busy`], [`AskError::Unavailable`], or [`AskError::Unknown`] where there was no
     /// answer within the ask deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed by a look, so it may be dropped at any time.
     pub async fn read<R: Send + 'static>(
         &self,
         mut read: impl FnMut(&E, Seq) -> R + Send + 'static,
@@ -91,12 +97,16 @@ impl<E: Entity> EntityRef<E> {
     /// # Errors
     ///
     /// As [`read`](EntityRef::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time.
     pub async fn wait_until<R: Send + 'static>(
         &self,
         within: Duration,
         until: impl FnMut(&E, Seq) -> Option<R> + Send + 'static,
     ) -> Result<Option<R>, AskError<Never>> {
-        let within = within.min(DEADLINE_MAX);
+        let within = within.min(FAR);
         self.kind.look(self.target.clone(), within, until).await
     }
 }
@@ -108,6 +118,16 @@ pub struct Ask<'a, E: Entity, C> {
     command: C,
     terms: Terms,
     deadline: Duration,
+    /// Why it cannot be asked.
+    failure: Option<Failure>,
+}
+
+/// A hash of a command's type and content.
+fn fingerprint<C: Serialize>(command: &C) -> Result<u64, CoreError> {
+    let mut content = BytesMut::new();
+    let (name, payload) = codec::encode_event(command, &mut content)
+        .or_else(|_| codec::encode_json("a command", command).map(|payload| ("", payload)))?;
+    Ok(stable_hash(&[name.as_bytes(), b"\0", &payload].concat()))
 }
 
 impl<E: Entity, C> fmt::Debug for Ask<'_, E, C> {
@@ -128,18 +148,22 @@ impl<E: Entity, C> Ask<'_, E, C> {
     where
         C: Serialize,
     {
-        // A command that cannot be written has the fingerprint of nothing: its key still holds.
-        let command = serde_json::to_vec(&self.command).unwrap_or_default();
-        self.terms.key = Some(CommandKey {
-            key: key.into(),
-            fingerprint: stable_hash(&command),
-        });
+        match fingerprint(&self.command) {
+            Ok(fingerprint) => {
+                let key = key.into();
+                self.terms.key = Some(CommandKey { key, fingerprint });
+            }
+            Err(error) => {
+                tracing::error!(entity = %self.entity.target.id, %error, "a command with a key cannot be told from others: it is refused");
+                self.failure = Some(Failure::Unavailable);
+            }
+        }
         self
     }
 
     /// How long to wait for the answer; then it is [`AskError::Unknown`].
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline.min(DEADLINE_MAX);
+        self.deadline = deadline.min(FAR);
         self
     }
 
@@ -164,8 +188,12 @@ where
             command,
             terms,
             deadline,
+            failure,
         } = self;
-        let offered = entity.kind.ask(entity.target.clone(), command, terms);
+        let offered = match failure {
+            None => entity.kind.ask(entity.target.clone(), command, terms),
+            Some(failure) => Err(failure),
+        };
         let deadlines = Arc::clone(&entity.kind.deadlines);
         Asking(offered.map(|answer| Reply::new(answer, Until::After(deadline), deadlines)))
     }

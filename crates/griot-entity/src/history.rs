@@ -25,6 +25,10 @@ impl Griot {
     /// # Errors
     ///
     /// A malformed id, or what the journal says.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time.
     pub async fn history<E: Entity>(
         &self,
         id: &str,
@@ -41,6 +45,10 @@ impl Griot {
     /// # Errors
     ///
     /// A malformed id, what the journal says, or events that this program cannot read.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time.
     pub async fn state_at<E: Entity>(
         &self,
         id: &str,
@@ -77,12 +85,7 @@ impl Griot {
                 if matches!(moment, Moment::At(at) if event.at > at) {
                     return Ok(found(recited));
                 }
-                evolve(
-                    &mut recited.state,
-                    &event.event.name,
-                    &event.event.payload,
-                    event.seq,
-                )?;
+                evolve(&mut recited.state, &event.event.name, &event.event.payload)?;
                 recited.seq = event.seq;
             }
             tokio::task::yield_now().await;

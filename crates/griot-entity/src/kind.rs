@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use griot_actor::deadlines::Deadlines;
 use griot_actor::mailbox::{Sender, TrySendError};
-use griot_core::{CoreError, Decision, Effect, EffectId, Entity, Handle, Seq};
+use griot_core::{CoreError, Decision, Effect, EffectId, Entity, Handle, Seq, shard_of};
 use griot_journal::{Journal, Metadata, Snapshot, SnapshotStore};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -70,7 +70,7 @@ pub(crate) struct Terms {
 impl<E: Entity> Kind<E> {
     fn shard_of(&self, target: &Target) -> Result<&Sender<ShardMessage<E>>, Failure> {
         self.shards
-            .get(target.shard(self.shards.len()))
+            .get(usize::try_from(shard_of(target.hash, self.limits.shards)).unwrap_or(usize::MAX))
             .ok_or(Failure::Unavailable)
     }
 

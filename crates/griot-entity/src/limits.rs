@@ -15,6 +15,11 @@ pub struct Limits {
     pub mailbox_commands_max: usize,
     /// Decisions that go into one append.
     pub batch_appends_max: usize,
+    /// Bytes of events, effects and replies after which an append takes no more decisions; also the
+    /// most that one decision may have.
+    pub batch_bytes_max: usize,
+    /// Answers of one shard that wait for the journal.
+    pub held_answers_max: usize,
     /// Entities of this kind in memory. The ones idle longest leave first.
     pub entities_in_memory_max: usize,
     /// How long an entity stays in memory without a command.
@@ -46,6 +51,8 @@ impl Default for Limits {
             shards: 8,
             mailbox_commands_max: 4_096,
             batch_appends_max: 4_096,
+            batch_bytes_max: 24 << 20,
+            held_answers_max: 65_536,
             entities_in_memory_max: 1_000_000,
             passivate_after: Duration::from_mins(5),
             recovery_commands_max: 1_024,
@@ -68,7 +75,11 @@ impl Limits {
             ("mailbox_commands_max", self.mailbox_commands_max),
             ("batch_appends_max", self.batch_appends_max),
             ("entities_in_memory_max", self.entities_in_memory_max),
+            ("batch_appends_max", self.batch_appends_max),
+            ("batch_bytes_max", self.batch_bytes_max),
+            ("held_answers_max", self.held_answers_max),
             ("recovery_commands_max", self.recovery_commands_max),
+            ("keys_max", self.keys_max),
             ("recoveries_max", self.recoveries_max),
             ("effects_max", self.effects_max),
             ("snapshots_kept", self.snapshots_kept),

@@ -49,8 +49,8 @@ pub(crate) enum RecoveryError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Decode(#[from] CoreError),
-    #[error("evolve panicked at event {0}")]
-    Panicked(Seq),
+    #[error("reading or folding an event panicked")]
+    Panicked,
     #[error(
         "the journal has a gap: event {expected} is missing, restore the journal from a backup"
     )]
@@ -217,7 +217,7 @@ impl<E: Entity> Recovered<E> {
                 let expected = self.seq.next();
                 return Err(RecoveryError::Gap { expected });
             }
-            evolve(&mut self.state, &event.name, &event.payload, seq)?;
+            evolve(&mut self.state, &event.name, &event.payload)?;
             self.seq = seq;
             self.effects_at_seq = 0;
         }
@@ -245,14 +245,16 @@ impl<E: Entity> Recovered<E> {
     }
 }
 
-/// Takes a recorded event into a state; a panic of `evolve` is an error.
+/// Takes a recorded event into a state; a panic is an error.
 pub(crate) fn evolve<E: Entity>(
     state: &mut E,
     name: &str,
     payload: &[u8],
-    seq: Seq,
 ) -> Result<(), RecoveryError> {
-    let event: E::Event = codec::decode_event(name, payload)?;
-    catch_unwind(AssertUnwindSafe(|| state.evolve(&event)))
-        .map_err(|_| RecoveryError::Panicked(seq))
+    let evolving = AssertUnwindSafe(|| {
+        let event: E::Event = codec::decode_event(name, payload)?;
+        state.evolve(&event);
+        Ok(())
+    });
+    catch_unwind(evolving).unwrap_or(Err(RecoveryError::Panicked))
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use griot_actor::deadlines::FAR;
 use griot_core::{Entity, EntityId};
 use griot_journal::{Journal, SnapshotStore};
 use tokio::time::Instant;
@@ -77,6 +78,10 @@ impl GriotBuilder {
     /// # Errors
     ///
     /// A kind registered twice, a limit that cannot work, or what the journal says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while awaited, nothing runs; shards may have been claimed.
     pub async fn start(self) -> Result<Griot, EntityError> {
         let Self { shared, kinds } = self;
         let mut names = HashSet::new();
@@ -93,18 +98,18 @@ impl GriotBuilder {
             .map(|(_, name, kind)| (*name, kind.addressee()));
         shared.router.complete(addressees.collect());
         let mut kinds = HashMap::new();
-        let mut running = Vec::new();
+        let mut running = Cut(Vec::new());
         for (type_id, _, kind) in prepared {
             let kind = kind.start().await?;
             kinds.insert(type_id, Arc::clone(&kind.kind));
-            running.push(kind);
+            running.0.push(kind);
         }
         Ok(Griot(Arc::new(Inner {
             journal: shared.journal,
             snapshots: shared.snapshots,
             health: shared.health,
             kinds,
-            running: Mutex::new(running),
+            running: Mutex::new(std::mem::take(&mut running.0)),
         })))
     }
 }
@@ -179,7 +184,7 @@ impl Griot {
     ///
     /// Dropped while awaited, the tasks are cut off.
     pub async fn drain(&self, deadline: Duration) -> Drained {
-        let until = Instant::now() + deadline;
+        let until = Instant::now() + deadline.min(FAR);
         let mut running = {
             let mut running = self
                 .0
@@ -188,6 +193,13 @@ impl Griot {
                 .unwrap_or_else(PoisonError::into_inner);
             Cut(std::mem::take(&mut *running))
         };
+        if running.0.is_empty() {
+            // Another drain is under way, or was: it closes the journal when it is done.
+            return Drained {
+                effects_left: 0,
+                in_time: true,
+            };
+        }
         let ending = async {
             for kind in &running.0 {
                 kind.control.close();

@@ -4,6 +4,7 @@
 //! while the journal makes the last one durable, and releases each answer when its batch is. One
 //! batch is on its way at a time; reads and rejections wait for the batch that they rest on.
 
+mod append;
 mod decide;
 mod failure;
 mod recovering;
@@ -53,6 +54,8 @@ pub(crate) struct Shard<E: Entity> {
     id: ShardId,
     epoch: Epoch,
     mailbox: Receiver<ShardMessage<E>>,
+    /// Taken from the mailbox, and not looked at yet.
+    inbox: VecDeque<ShardMessage<E>>,
     /// Its own mailbox, for recoveries that end.
     sender: Sender<ShardMessage<E>>,
     table: Table<E>,
@@ -87,6 +90,7 @@ impl<E: Entity> Shard<E> {
             id,
             epoch,
             mailbox,
+            inbox: VecDeque::new(),
             sender,
             table: Table::default(),
             building: Building::new(1),
@@ -105,28 +109,40 @@ impl<E: Entity> Shard<E> {
 
     /// Runs until it is told to drain and has.
     pub(crate) async fn run(mut self) {
-        let mut inbox = VecDeque::new();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while !self.is_drained() {
-            let has_room = self.building.appends.len() < self.kind.limits.batch_appends_max
-                && self.claiming.is_none();
+            let takes_more = self.has_room() && self.inbox.is_empty();
             tokio::select! {
                 biased;
                 result = appended(&mut self.in_flight) => self.finish_batch(result),
                 claimed = claimed(&mut self.claiming) => self.finish_claim(claimed),
-                _ = self.mailbox.receive_batch(&mut inbox), if has_room => self.take_in(&mut inbox),
                 _ = ticks.tick() => self.sweep(),
+                _ = self.mailbox.receive_batch(&mut self.inbox), if takes_more => {}
             }
+            self.take_in();
             self.submit();
         }
         self.mailbox.close();
         self.refuse_all();
     }
 
+    /// Whether another decision may be taken in. Where not, a batch or a claim is under way, and
+    /// its end makes room.
+    fn has_room(&self) -> bool {
+        let limits = &self.kind.limits;
+        let in_flight = self.in_flight.as_ref();
+        let held = in_flight.map_or(0, |in_flight| in_flight.pending.held.len());
+        self.claiming.is_none()
+            && self.building.appends.len() < limits.batch_appends_max
+            && self.building.bytes < limits.batch_bytes_max
+            && self.building.pending.held.len() + held < limits.held_answers_max
+    }
+
     fn is_drained(&self) -> bool {
         self.draining
             && self.mailbox.is_empty()
+            && self.inbox.is_empty()
             && self.in_flight.is_none()
             && self.building.appends.is_empty()
             && self.recovering == 0
@@ -134,9 +150,23 @@ impl<E: Entity> Shard<E> {
             && self.claiming.is_none()
     }
 
-    fn take_in(&mut self, inbox: &mut VecDeque<ShardMessage<E>>) {
+    /// Takes in what has come, for as long as there is room.
+    fn take_in(&mut self) {
+        if self.inbox.is_empty() {
+            return;
+        }
         self.now = self.kind.clock.now();
-        for (place, message) in inbox.drain(..).enumerate() {
+        let mut decisions: usize = 0;
+        loop {
+            if !self.has_room() {
+                self.submit();
+                if !self.has_room() {
+                    return;
+                }
+            }
+            let Some(message) = self.inbox.pop_front() else {
+                return;
+            };
             match message {
                 ShardMessage::Deliver(delivery) => self.accept(delivery),
                 ShardMessage::Recovered { slot, recovered } => {
@@ -144,7 +174,8 @@ impl<E: Entity> Shard<E> {
                 }
                 ShardMessage::Drain => self.draining = true,
             }
-            if place % DECISIONS_PER_LOOK == DECISIONS_PER_LOOK - 1 {
+            decisions += 1;
+            if decisions.is_multiple_of(DECISIONS_PER_LOOK) {
                 self.submit();
             }
         }
@@ -155,8 +186,10 @@ impl<E: Entity> Shard<E> {
         if self.in_flight.is_some() || self.claiming.is_some() || self.building.appends.is_empty() {
             return;
         }
-        let next = Building::new(self.building.pending.number + 1);
-        let Building { appends, pending } = std::mem::replace(&mut self.building, next);
+        let next = self.building.next();
+        let Building {
+            appends, pending, ..
+        } = std::mem::replace(&mut self.building, next);
         self.kind.metrics.batch_appends(appends.len());
         let batch = Batch {
             shard: self.id.clone(),
@@ -183,12 +216,18 @@ impl<E: Entity> Shard<E> {
         for held in pending.held {
             held.delivery.release();
         }
+        let decided = pending.effects.len();
+        for due in pending.effects {
+            // One that was withdrawn in the batch that records it must not start.
+            let name = (due.entity.clone(), due.record.id);
+            if pending.withdrawn.is_empty() || !pending.withdrawn.contains(&name) {
+                self.kind.effects.perform(due);
+            }
+        }
         for (entity, effect) in pending.withdrawn {
             self.kind.effects.withdraw(&entity, effect);
         }
-        for due in pending.effects {
-            self.kind.effects.perform(due);
-        }
+        self.kind.effects.expected_no_more(decided);
         for snapshot in pending.snapshots {
             self.kind.save_snapshot(snapshot);
         }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::batch::DueEffect;
 use crate::delivery::Target;
 use crate::effects::Effects;
-use crate::effects::call::{CallPolicy, until_durable};
+use crate::effects::call::{CallPolicy, settled};
 use crate::effects::lane::{Ended, Job, Lane, LaneMessage, Pace, Perform};
 use crate::entities::{CommandFn, Entities};
 use crate::error::Failure;
@@ -166,7 +166,9 @@ impl<E: Entity> Registered for Entities<E> {
             metrics: Metrics::new(E::KIND),
             health: shared.health,
             router: shared.router,
-            recoveries: Arc::new(Semaphore::new(limits.recoveries_max)),
+            recoveries: Arc::new(Semaphore::new(
+                limits.recoveries_max.min(Semaphore::MAX_PERMITS),
+            )),
             snapshot_saves: Arc::new(Semaphore::new(SNAPSHOT_SAVES_MAX)),
             entities_per_shard_max: limits.entities_in_memory_max.div_ceil(shards),
             commands,
@@ -295,11 +297,8 @@ fn perform_timer<E: Entity>(kind: &Arc<Kind<E>>) -> Perform {
                 ..Terms::default()
             };
             let target = Target::new(job.entity.clone());
-            let ended = ended(deliver(Arc::clone(&kind), target, payload.clone(), terms).await);
-            if ended == Ended::Settled {
-                kind.effects.withdraw(&job.entity, job.record.id);
-            }
-            ended
+            let delivered = deliver(Arc::clone(&kind), target, payload.clone(), terms).await;
+            settled(&kind, &job, delivered, Ok(Bytes::new()))
         })
     })
 }
@@ -316,27 +315,17 @@ fn perform_message<E: Entity>(kind: &Arc<Kind<E>>) -> Perform {
                 tracing::error!(entity = %job.entity, %to, "no such kind of entity is registered: the message waits until it is");
                 return Ended::Again;
             };
-            let key = job.record.id.key(&job.entity);
-            let delivered = addressee
-                .deliver(to.clone(), name.clone().into_owned(), payload.clone(), key)
-                .await;
-            if ended(delivered) == Ended::Again {
-                return Ended::Again;
+            if job.outcome.is_none() {
+                let key = job.record.id.key(&job.entity);
+                let command = name.clone().into_owned();
+                let delivering = addressee.deliver(to.clone(), command, payload.clone(), key);
+                if delivering.await.is_err() {
+                    return Ended::Again;
+                }
             }
-            let pace = CallPolicy::default().pace();
-            until_durable(pace, || {
-                kind.settle(Target::new(job.entity.clone()), job.record.id)
-            })
-            .await;
-            kind.effects.withdraw(&job.entity, job.record.id);
-            Ended::Settled
+            let sender = Target::new(job.entity.clone());
+            let recorded = kind.settle(sender, job.record.id).await;
+            settled(&kind, &job, recorded, Ok(Bytes::new()))
         })
     })
-}
-
-fn ended(delivered: Result<(), Failure>) -> Ended {
-    match delivered {
-        Ok(()) | Err(Failure::Settled) => Ended::Settled,
-        Err(_) => Ended::Again,
-    }
 }

@@ -59,7 +59,8 @@ pub trait Journal: Send + Sync + 'static {
     /// without events count by the sequence they left. This is what recovery reads: it may begin at
     /// its snapshot's sequence. An empty answer says that there are no more; one with fewer than
     /// `limit` does not. Of a commit whose events are deleted in part, the rest is given, as if it
-    /// had been appended alone; one that is deleted wholly, or stands before that, is absent.
+    /// had been appended alone; one that is deleted wholly, or stands before that, is absent, save the
+    /// entity's last, which is then given without events.
     ///
     /// # Errors
     ///

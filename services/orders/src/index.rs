@@ -69,7 +69,14 @@ impl Index {
         self.forget_ended();
     }
 
+    /// Forgets orders that ended first. Where more than twice as many are under way, as while a
+    /// backend is down for long, the oldest of those go as well; they stay readable by id.
     fn forget_ended(&mut self) {
+        while self.by_offset.len() > 2 * ORDERS_MAX
+            && let Some((_, summary)) = self.by_offset.pop_first()
+        {
+            self.by_id.remove(&summary.id);
+        }
         while self.by_offset.len() > ORDERS_MAX
             && let Some(offset) = self.ended.pop_front()
         {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use griot_core::{Call, CallFailed, EffectId, Entity, EntityId, Handle, Outcome, codec};
+use griot_core::{Call, CallFailed, Effect, EffectId, Entity, EntityId, Handle, Outcome, codec};
 use griot_journal::BoxFuture;
 
 use super::lane::{Ended, Job, Pace, Perform};
@@ -152,58 +152,64 @@ impl<E: Entity> CallKind<E> {
         }
     }
 
-    /// One attempt: run the function, then bring its outcome back until that is durable.
+    /// One attempt: run the function, unless it has come to an outcome already, and bring that back.
     pub(crate) fn perform(self, kind: Arc<Kind<E>>) -> Perform {
         let Self {
-            name,
             policy,
             function,
             outcome,
+            ..
         } = self;
         Arc::new(move |job| {
             let (kind, function) = (Arc::clone(&kind), Arc::clone(&function));
             Box::pin(async move {
-                let griot_core::Effect::Call { payload, .. } = &job.record.effect else {
+                let Effect::Call { payload, .. } = &job.record.effect else {
                     return Ended::Settled;
                 };
                 let payload = payload.clone();
-                let result = match attempt(&function, &policy, &job, payload.clone()).await {
-                    Ok(output) => Ok(output),
-                    Err(CallError::Fail(reason)) => Err(CallFailed::Refused { reason }),
-                    Err(CallError::Retry(reason)) => {
-                        tracing::debug!(entity = %job.entity, call = name, attempt = job.attempts, reason, "a call failed");
-                        let tried_for = job
-                            .first_attempt
-                            .map_or(Duration::ZERO, |first| first.elapsed());
-                        if tried_for < policy.give_up_after {
-                            return Ended::Again;
-                        }
-                        let attempts = job.attempts;
-                        Err(CallFailed::GaveUp { reason, attempts })
-                    }
+                let result = match &job.outcome {
+                    Some(result) => result.clone(),
+                    None => match attempt(&function, &policy, &job, payload.clone()).await {
+                        Some(result) => result,
+                        None => return Ended::Again,
+                    },
                 };
-                until_durable(policy.pace(), || {
-                    outcome(
-                        Arc::clone(&kind),
-                        job.clone(),
-                        payload.clone(),
-                        result.clone(),
-                    )
-                })
-                .await;
-                kind.effects.withdraw(&job.entity, job.record.id);
-                Ended::Settled
+                let delivered = outcome(Arc::clone(&kind), job.clone(), payload, result.clone());
+                settled(&kind, &job, delivered.await, result)
             })
         })
     }
 }
 
+/// What an attempt ended with whose outcome was brought back, or was not.
+pub(crate) fn settled<E: Entity>(
+    kind: &Kind<E>,
+    job: &Job,
+    delivered: Result<(), Failure>,
+    outcome: Result<Bytes, CallFailed>,
+) -> Ended {
+    match delivered {
+        Ok(()) | Err(Failure::Settled) => {
+            kind.effects.withdraw(&job.entity, job.record.id);
+            Ended::Settled
+        }
+        Err(failure) => {
+            tracing::warn!(
+                entity = %job.entity, effect = job.record.effect.name(), ?failure,
+                "an effect's outcome could not be recorded yet, it is tried again"
+            );
+            Ended::Undelivered(outcome)
+        }
+    }
+}
+
+/// Runs a call's function once; `None` where it is to be run again.
 async fn attempt(
     function: &CallFn,
     policy: &CallPolicy,
     job: &Job,
     payload: Bytes,
-) -> Result<Bytes, CallError> {
+) -> Option<Result<Bytes, CallFailed>> {
     let context = CallContext {
         entity: job.entity.clone(),
         effect: job.record.id,
@@ -211,35 +217,27 @@ async fn attempt(
     };
     // The function itself may panic before it gives a future, so it is called inside.
     let calling = AssertUnwindSafe(async { function(payload, context).await }).catch_unwind();
-    match tokio::time::timeout(policy.timeout, calling).await {
+    let result = match tokio::time::timeout(policy.timeout, calling).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(CallError::retry("the call's function panicked")),
-        Err(_) => Err(CallError::retry(format!(
+        Err(_) => Err(CallError::Retry(format!(
             "no answer within {:?}",
             policy.timeout
         ))),
-    }
-}
-
-/// Tries a delivery until it is durable or turns out to have been: an outcome is never dropped.
-pub(crate) async fn until_durable<F>(pace: Pace, mut deliver: impl FnMut() -> F)
-where
-    F: Future<Output = Result<(), Failure>>,
-{
-    let mut pause = pace.first_backoff;
-    loop {
-        match deliver().await {
-            Ok(()) | Err(Failure::Settled) => return,
-            Err(failure) => {
-                tracing::warn!(
-                    ?failure,
-                    "an effect's outcome could not be recorded yet, it is tried again"
-                );
-                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                pause = (pause * 2).min(pace.backoff_max);
-            }
-        }
-    }
+    };
+    let reason = match result {
+        Ok(output) => return Some(Ok(output)),
+        Err(CallError::Fail(reason)) => return Some(Err(CallFailed::Refused { reason })),
+        Err(CallError::Retry(reason)) => reason,
+    };
+    tracing::debug!(
+        entity = %job.entity, call = job.record.effect.name(), attempt = job.attempts, reason,
+        "a call failed"
+    );
+    let first = job.first_attempt;
+    let tried_for = first.map_or(Duration::ZERO, |first| first.elapsed());
+    let attempts = job.attempts;
+    (tried_for >= policy.give_up_after).then_some(Err(CallFailed::GaveUp { reason, attempts }))
 }
 
 async fn bring_back<E, C>(

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use griot_actor::mailbox::Receiver;
-use griot_core::{Effect, EffectId, EffectRecord, EntityId, Timestamp};
+use griot_core::{CallFailed, Effect, EffectId, EffectRecord, EntityId, Timestamp};
 use griot_journal::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,6 +29,8 @@ pub(crate) struct Job {
     pub(crate) attempts: u32,
     /// When it was tried first since the program started.
     pub(crate) first_attempt: Option<Instant>,
+    /// What came of it, where that could not be brought back yet.
+    pub(crate) outcome: Option<Result<Bytes, CallFailed>>,
 }
 
 impl Job {
@@ -42,6 +45,7 @@ impl Job {
             due,
             attempts: 0,
             first_attempt: None,
+            outcome: None,
         }
     }
 }
@@ -52,12 +56,14 @@ pub(crate) enum LaneMessage {
 }
 
 /// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Its outcome is durable, or somebody else's was.
     Settled,
     /// It is to be tried again after a pause.
     Again,
+    /// It has an outcome that could not be brought back: only that is to be tried again.
+    Undelivered(Result<Bytes, CallFailed>),
 }
 
 /// Performs an effect once.
@@ -80,7 +86,8 @@ pub(crate) struct Lane {
     mailbox: Receiver<LaneMessage>,
     /// By due time, then in the order of arrival.
     waiting: BTreeMap<(Timestamp, u64), Box<Job>>,
-    places: HashMap<(EntityId, EffectId), (Timestamp, u64)>,
+    /// Where each job waits; `None` while it runs.
+    places: HashMap<(EntityId, EffectId), Option<(Timestamp, u64)>>,
     running: JoinSet<(Box<Job>, Ended)>,
     arrivals: u64,
 }
@@ -133,7 +140,8 @@ impl Lane {
         match message {
             LaneMessage::Perform(job) => self.wait(job),
             LaneMessage::Withdraw { entity, effect } => {
-                if let Some(place) = self.places.remove(&(entity, effect)) {
+                // One that runs is not started again.
+                if let Some(Some(place)) = self.places.remove(&(entity, effect)) {
                     self.waiting.remove(&place);
                 }
             }
@@ -144,7 +152,7 @@ impl Lane {
         self.arrivals = self.arrivals.wrapping_add(1);
         let place = (job.due, self.arrivals);
         self.places
-            .insert((job.entity.clone(), job.record.id), place);
+            .insert((job.entity.clone(), job.record.id), Some(place));
         self.waiting.insert(place, job);
     }
 
@@ -160,7 +168,8 @@ impl Lane {
                 return due.since(now).min(SLEEP_MAX);
             }
             let mut job = first.remove();
-            self.places.remove(&(job.entity.clone(), job.record.id));
+            self.places
+                .insert((job.entity.clone(), job.record.id), None);
             job.attempts = job.attempts.saturating_add(1);
             job.first_attempt.get_or_insert_with(Instant::now);
             let performing = (self.perform)((*job).clone());
@@ -170,18 +179,27 @@ impl Lane {
     }
 
     fn finish(&mut self, ended: Result<(Box<Job>, Ended), tokio::task::JoinError>) {
-        match ended {
-            Ok((_, Ended::Settled)) => {}
-            Ok((mut job, Ended::Again)) => {
-                metrics::counter!("griot_effect_retries_total", "effect" => self.name.clone())
-                    .increment(1);
-                job.due = self.clock.now().after(self.backoff(job.attempts));
-                self.wait(job);
-            }
-            // Attempts catch their panics, and nobody aborts them but the end of the program.
+        let (mut job, ended) = match ended {
+            Ok(ended) => ended,
             Err(error) => {
-                tracing::error!(lane = %self.name, %error, "an attempt was cut off; the effect runs at the next start");
+                // Attempts catch their panics, and nobody aborts them but the end of the program.
+                return tracing::error!(lane = %self.name, %error, "an attempt was cut off; the effect runs at the next start");
             }
+        };
+        let is_wanted = self
+            .places
+            .remove(&(job.entity.clone(), job.record.id))
+            .is_some();
+        match ended {
+            Ended::Settled => return,
+            Ended::Again => {}
+            Ended::Undelivered(outcome) => job.outcome = Some(outcome),
+        }
+        if is_wanted {
+            metrics::counter!("griot_effect_retries_total", "effect" => self.name.clone())
+                .increment(1);
+            job.due = self.clock.now().after(self.backoff(job.attempts));
+            self.wait(job);
         }
     }
 

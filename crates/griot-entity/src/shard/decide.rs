@@ -2,15 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::BytesMut;
-use griot_core::{CoreError, Cx, Decision, Effect, EffectRecord, Entity, Event, Seq, codec};
-use griot_journal::{Answer, Append, EventRecord, Snapshot};
+use griot_core::{Cx, Decision, Effect, Entity, Seq};
+use griot_journal::{Append, Snapshot};
 
-use super::Shard;
+use super::{Shard, append};
 use crate::batch::{DueEffect, Held};
 use crate::delivery::{BoxDelivery, Verdict};
 use crate::error::Failure;
-use crate::keys::CommandKey;
 use crate::recovery;
 use crate::slot::{Phase, Slot};
 
@@ -72,9 +70,14 @@ impl<E: Entity> Shard<E> {
                 Failure::Busy
             });
         }
+        let certain = slot.last_batch <= self.durable_batch;
         match answered_before(slot, delivery) {
             Known::No(delivery) => self.decide_new(number, delivery),
             Known::Same(delivery) => self.hold(number, delivery),
+            // What used the key may be undone yet: then it is free.
+            Known::Not(delivery, Failure::KeyReused) if !certain => {
+                self.turn_away(delivery, Failure::Busy);
+            }
             Known::Not(delivery, failure) => self.turn_away(delivery, failure),
         }
     }
@@ -113,21 +116,27 @@ impl<E: Entity> Shard<E> {
         let Some(slot) = self.table.get_mut(number) else {
             return self.turn_away(delivery, Failure::Unavailable);
         };
-        if !decision.effects.is_empty()
-            && delivery.is_external()
+        if delivery.is_external()
             && self
                 .kind
                 .effects
-                .is_full(self.building.pending.effects.len())
+                .is_full(append::performed(&decision.effects))
         {
             return self.turn_away(delivery, Failure::Busy);
         }
-        let append = match self
-            .kind
-            .check(&decision)
-            .and_then(|()| write_append(slot, &mut delivery, &decision, self.now, &mut self.buffer))
-        {
-            Ok(append) => append,
+        let written = self.kind.check(&decision).and_then(|()| {
+            let bytes_max = self.kind.limits.batch_bytes_max;
+            append::write(
+                slot,
+                &mut delivery,
+                &decision,
+                self.now,
+                bytes_max,
+                &mut self.buffer,
+            )
+        });
+        let (append, bytes) = match written {
+            Ok(written) => written,
             Err(error) => {
                 tracing::error!(entity = %slot.id, %error, "a decision cannot be recorded: the command is refused, nothing happened");
                 return self.turn_away(delivery, Failure::Unavailable);
@@ -152,6 +161,7 @@ impl<E: Entity> Shard<E> {
             self.turn_away(delivery, Failure::Unavailable);
             return self.forget_state(number);
         }
+        self.building.bytes = self.building.bytes.saturating_add(bytes);
         self.take_append(number, append);
         self.building.pending.held.push(Held {
             slot: number,
@@ -170,14 +180,15 @@ impl<E: Entity> Shard<E> {
         let events = u64::try_from(append.events.len()).unwrap_or(u64::MAX);
         slot.seq = Seq(before.get().saturating_add(events));
         slot.last_batch = self.building.pending.number;
-        let effects = u32::try_from(append.effects.len()).unwrap_or(u32::MAX);
-        slot.effects_at_seq = match events {
-            0 => slot.effects_at_seq.saturating_add(effects),
-            _ => 0,
-        };
+        if events > 0 {
+            slot.effects_at_seq = 0;
+        } else if let Some(last) = append.effects.last() {
+            slot.effects_at_seq = last.id.n.saturating_add(1);
+        }
         for record in &append.effects {
             if !matches!(record.effect, Effect::Publication(_)) {
                 slot.extra().unsettled.push(record.id);
+                self.kind.effects.expect();
                 self.building.pending.effects.push(DueEffect {
                     entity: slot.id.clone(),
                     at: append.at,
@@ -217,7 +228,10 @@ impl<E: Entity> Shard<E> {
         let extra = slot.extra.as_deref();
         let unsettled = extra.map_or(&[][..], |extra| &extra.unsettled);
         let keys = extra.map(|extra| &extra.keys);
-        match recovery::snapshot_payload(&slot.state, slot.effects_at_seq, unsettled, keys) {
+        let payload = append::guarded("a snapshot", || {
+            recovery::snapshot_payload(&slot.state, slot.effects_at_seq, unsettled, keys)
+        });
+        match payload {
             Ok(payload) => self.building.pending.snapshots.push(Snapshot {
                 entity: slot.id.clone(),
                 seq: slot.seq,
@@ -293,7 +307,7 @@ fn answered_before<E: Entity>(slot: &Slot<E>, mut delivery: BoxDelivery<E>) -> K
     match entry {
         None => Known::No(delivery),
         Some((false, _)) => Known::Not(delivery, Failure::KeyReused),
-        Some((true, reply)) => match delivery.recall(&reply) {
+        Some((true, reply)) => match append::guarded("a reply", || delivery.recall(&reply)) {
             Ok(()) => Known::Same(delivery),
             Err(error) => {
                 tracing::error!(entity = %slot.id, %error, "a recorded reply cannot be read");
@@ -301,52 +315,4 @@ fn answered_before<E: Entity>(slot: &Slot<E>, mut delivery: BoxDelivery<E>) -> K
             }
         },
     }
-}
-
-fn write_append<E: Entity>(
-    slot: &Slot<E>,
-    delivery: &mut BoxDelivery<E>,
-    decision: &Decision<E>,
-    now: griot_core::Timestamp,
-    buffer: &mut BytesMut,
-) -> Result<Append, CoreError> {
-    let mut events = Vec::with_capacity(decision.events.len());
-    for event in &decision.events {
-        let (name, payload) = codec::encode_event(event, buffer)?;
-        events.push(EventRecord {
-            name: name.into(),
-            version: event.version(),
-            tags: event.tags(),
-            payload,
-        });
-    }
-    let mut effects = Vec::with_capacity(decision.effects.len());
-    for (n, effect) in (slot.effects_at_seq..).zip(&decision.effects) {
-        let id = griot_core::EffectId { seq: slot.seq, n };
-        let effect = effect.clone();
-        effects.push(EffectRecord { id, effect });
-    }
-    let cancelled = decision.cancelled.iter().copied();
-    let settled = delivery
-        .settles()
-        .into_iter()
-        .chain(cancelled.filter(|effect| slot.is_unsettled(*effect)));
-    let answer = match delivery.key().cloned() {
-        None => None,
-        Some(CommandKey { key, fingerprint }) => Some(Answer {
-            key,
-            fingerprint,
-            reply: delivery.recorded_answer()?,
-        }),
-    };
-    Ok(Append {
-        entity: slot.id.clone(),
-        expected: slot.seq,
-        at: now,
-        events,
-        effects,
-        settled: settled.collect(),
-        answer,
-        metadata: delivery.metadata(),
-    })
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use griot_core::{Entity, EntityId, Epoch};
-use griot_journal::{AppendError, Appended, Batch, JournalError};
+use griot_journal::{Answer, AppendError, Appended, Batch, JournalError};
 use tokio::time::Instant;
 
+use super::append::guarded;
 use super::{CLAIM_BACKOFF, Shard};
-use crate::batch::{Building, InFlight};
+use crate::batch::{Building, InFlight, Pending};
 use crate::delivery::BoxDelivery;
 use crate::error::Failure;
 use crate::slot::Phase;
@@ -24,46 +25,22 @@ impl<E: Entity> Shard<E> {
         };
         tracing::warn!(shard = %self.id, %error, appends = batch.appends.len(), "an append failed");
         self.kind.metrics.append_failed();
-        let number = pending.number;
         match error {
-            AppendError::Conflict { ref entity, .. } | AppendError::Answered { ref entity, .. } => {
-                self.in_flight = Some(InFlight {
-                    batch,
-                    pending,
-                    appending: Box::pin(std::future::pending()),
-                });
-                self.take_out(entity);
+            AppendError::Conflict { ref entity, .. } => self.take_out(batch, pending, entity, None),
+            AppendError::Answered { ref entity, answer } => {
+                self.take_out(batch, pending, entity, Some(&answer));
             }
             AppendError::Refused(source) => {
                 self.kind.health.trouble(&source.to_string());
-                self.undo(
-                    batch,
-                    pending.held.into_iter().map(|held| held.delivery),
-                    Failure::Unavailable,
-                );
-                self.durable_batch = number;
+                self.undo(&batch, pending, Failure::Unavailable);
                 self.recover_lost();
             }
-            AppendError::Fenced { .. } | AppendError::Unknown(_) => {
+            error => {
                 self.kind.health.trouble(&error.to_string());
-                self.undo(
-                    batch,
-                    pending.held.into_iter().map(|held| held.delivery),
-                    Failure::Unknown,
-                );
-                self.durable_batch = number;
+                self.undo(&batch, pending, Failure::Unknown);
                 if matches!(error, AppendError::Fenced { .. }) {
                     self.suspect_all();
                 }
-                self.claim(Instant::now());
-            }
-            _ => {
-                self.undo(
-                    batch,
-                    pending.held.into_iter().map(|held| held.delivery),
-                    Failure::Unknown,
-                );
-                self.durable_batch = number;
                 self.claim(Instant::now());
             }
         }
@@ -71,68 +48,85 @@ impl<E: Entity> Shard<E> {
 
     /// Undoes a batch and everything decided since: every entity in it is recovered, and every
     /// asker is told. A command with a key whose outcome is not known waits for its true answer.
-    fn undo(
-        &mut self,
-        batch: Arc<Batch>,
-        answers: impl Iterator<Item = BoxDelivery<E>>,
-        failure: Failure,
-    ) {
+    fn undo(&mut self, batch: &Batch, pending: Pending<E>, failure: Failure) {
+        self.durable_batch = pending.number;
         let next = Building::new(self.building.pending.number);
-        let Building { appends, pending } = std::mem::replace(&mut self.building, next);
-        for append in batch.appends.iter().chain(&appends) {
-            let hash = griot_core::stable_hash(append.entity.as_str().as_bytes());
-            if let Some(number) = self.table.find(hash, &append.entity) {
+        let building = std::mem::replace(&mut self.building, next);
+        for append in batch.appends.iter().chain(&building.appends) {
+            if let Some(number) = self.find(&append.entity) {
                 self.lose(number);
             }
         }
         let broken = std::mem::take(&mut self.broken);
         self.lost
             .extend(broken.into_iter().map(|(_, number)| number));
-        let since = pending.held.into_iter().map(|held| held.delivery);
-        for delivery in answers.chain(since) {
-            self.tell(delivery, failure);
+        for undone in [pending, building.pending] {
+            self.kind.effects.expected_no_more(undone.effects.len());
+            for held in undone.held {
+                self.tell(held.delivery, failure);
+            }
         }
+    }
+
+    fn find(&self, entity: &EntityId) -> Option<u32> {
+        let hash = griot_core::stable_hash(entity.as_str().as_bytes());
+        self.table.find(hash, entity)
     }
 
     /// Undoes one entity's part of the batches, and gives the journal the rest again: a conflict
     /// says that nothing was stored.
-    fn take_out(&mut self, entity: &EntityId) {
-        let Some(InFlight {
-            batch, mut pending, ..
-        }) = self.in_flight.take()
-        else {
-            return;
-        };
-        let hash = griot_core::stable_hash(entity.as_str().as_bytes());
+    fn take_out(
+        &mut self,
+        batch: Arc<Batch>,
+        mut pending: Pending<E>,
+        entity: &EntityId,
+        answer: Option<&Answer>,
+    ) {
         let mut told = Vec::new();
-        if let Some(number) = self.table.find(hash, entity) {
+        if let Some(number) = self.find(entity) {
             self.lose(number);
+            let decided = pending.effects.len() + self.building.pending.effects.len();
             told = pending.take_out(number, entity);
             told.extend(self.building.pending.take_out(number, entity));
+            let left = pending.effects.len() + self.building.pending.effects.len();
+            self.kind.effects.expected_no_more(decided - left);
         }
         self.building
             .appends
             .retain(|append| append.entity != *entity);
-        let rest: Vec<_> = batch
+        let rest = batch
             .appends
             .iter()
-            .filter(|append| append.entity != *entity)
-            .cloned()
-            .collect();
-        if rest.is_empty() {
+            .filter(|append| append.entity != *entity);
+        let rest = Batch {
+            shard: batch.shard.clone(),
+            epoch: batch.epoch,
+            appends: rest.cloned().collect(),
+        };
+        if rest.appends.is_empty() {
             self.make_visible(pending);
         } else {
-            let rest = Batch {
-                shard: batch.shard.clone(),
-                epoch: batch.epoch,
-                appends: rest,
-            };
             self.append(Arc::new(rest), pending);
         }
         for delivery in told {
-            self.tell(delivery, Failure::Unknown);
+            self.tell_answered(delivery, answer);
         }
         self.recover_lost();
+    }
+
+    /// Tells an asker of a batch that failed because of one entity: whose key was answered before
+    /// gets that answer.
+    fn tell_answered(&mut self, mut delivery: BoxDelivery<E>, answer: Option<&Answer>) {
+        let asked = delivery.key().zip(answer);
+        let asked = asked.filter(|(key, answer)| key.key == answer.key);
+        match asked.map(|(key, answer)| (key.fingerprint == answer.fingerprint, &answer.reply)) {
+            None => self.tell(delivery, Failure::Unknown),
+            Some((false, _)) => self.turn_away(delivery, Failure::KeyReused),
+            Some((true, reply)) => match guarded("a reply", || delivery.recall(reply)) {
+                Ok(()) => delivery.release(),
+                Err(_) => self.turn_away(delivery, Failure::Unknown),
+            },
+        }
     }
 
     /// Tells an asker that its append failed, or lets it wait for the recovery: a command with a key
@@ -235,9 +229,8 @@ impl<E: Entity> Shard<E> {
 
     /// Tells everybody who waits that the shard cannot serve now.
     pub(super) fn refuse_all(&mut self) {
-        let mut inbox = std::collections::VecDeque::new();
-        self.mailbox.try_receive_batch(&mut inbox);
-        for message in inbox {
+        self.mailbox.try_receive_batch(&mut self.inbox);
+        for message in std::mem::take(&mut self.inbox) {
             match message {
                 super::ShardMessage::Deliver(delivery) => {
                     self.turn_away(delivery, Failure::Unavailable);

@@ -1,9 +1,11 @@
 //! How a shard recovers its entities without waiting for any of them.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use futures_util::FutureExt;
 use griot_core::{Entity, Seq};
 
 use super::{Shard, ShardMessage};
@@ -43,7 +45,9 @@ impl<E: Entity> Shard<E> {
             // The semaphore is never closed.
             let _turn = turns.acquire().await;
             let started = tokio::time::Instant::now();
-            let recovered = Box::new(begin().await);
+            let recovering = AssertUnwindSafe(begin()).catch_unwind();
+            let panicked = |_| Err(RecoveryError::Panicked);
+            let recovered = Box::new(recovering.await.unwrap_or_else(panicked));
             kind.metrics.recovered(started.elapsed());
             let message = ShardMessage::Recovered {
                 slot: number,

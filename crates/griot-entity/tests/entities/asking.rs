@@ -9,7 +9,9 @@ use griot_entity::{AskError, Limits, Moment};
 use griot_journal::{MemoryJournal, SeqRange};
 
 use crate::gate::Gate;
-use crate::ledger::{Add, Ledger, Overdrawn, SOON, entities, ledger, limits, start, start_on};
+use crate::ledger::{
+    Add, Ledger, Overdrawn, SOON, Take, entities, ledger, limits, start, start_on,
+};
 
 #[tokio::test]
 async fn a_command_is_answered_and_remembered() {
@@ -115,6 +117,7 @@ async fn g3_a_repeated_command_has_one_effect_and_one_answer() {
         );
         assert_eq!(alice.ask(Add(7)).key("twice").await, Ok(62));
         assert_eq!(alice.ask(Add(6)).key("k").await, Err(AskError::KeyReused));
+        assert_eq!(alice.ask(Take(5)).key("k").await, Err(AskError::KeyReused));
         assert_eq!(alice.read(|state, _| state.total).await, Ok(62));
     }
 }
@@ -249,4 +252,57 @@ async fn a_name_that_no_entity_can_have_is_an_error() {
             .entity::<Ledger>(&"x".repeat(EntityId::ID_BYTES_MAX + 1))
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn g3_a_key_that_only_the_journal_remembers_gets_its_first_answer() {
+    let limits = Limits {
+        keys_max: 1,
+        ..limits()
+    };
+    let griot = start(entities().limits(limits)).await;
+    let alice = ledger(&griot, "alice");
+    assert_eq!(alice.ask(Add(1)).key("old").await, Ok(1));
+    assert_eq!(alice.ask(Add(1)).key("new").await, Ok(2));
+    assert_eq!(alice.ask(Add(1)).key("old").await, Ok(1));
+    assert_eq!(
+        alice.ask(Take(1)).key("old").await,
+        Err(AskError::KeyReused)
+    );
+    assert_eq!(alice.read(|state, _| state.total).await, Ok(2));
+}
+
+#[tokio::test]
+async fn g10_a_batch_is_bounded_by_count_and_by_bytes() {
+    let gate = Gate::new();
+    let limits = Limits {
+        shards: 1,
+        batch_appends_max: 3,
+        batch_bytes_max: 100,
+        ..limits()
+    };
+    let griot = start_on(Arc::clone(&gate) as _, entities().limits(limits)).await;
+    let alice = ledger(&griot, "alice");
+    gate.shut();
+    let asked: Vec<_> = (0..50)
+        .map(|_| tokio::spawn(alice.ask(Add(1)).into_future()))
+        .collect();
+    gate.reached(1).await;
+    gate.open();
+    for answer in join_all(asked).await {
+        answer.unwrap().unwrap();
+    }
+    assert!(
+        gate.batches().iter().all(|appends| *appends <= 3),
+        "{:?}",
+        gate.batches()
+    );
+    let long = "x".repeat(200);
+    let refused = alice.ask(crate::ledger::Want::Publish(long)).await;
+    assert_eq!(
+        refused,
+        Err(AskError::Unavailable),
+        "too large for any batch"
+    );
+    assert_eq!(alice.ask(Add(1)).await, Ok(51));
 }

@@ -375,3 +375,55 @@ async fn a_cancelled_timer_never_fires() {
     tokio::time::advance(Duration::from_mins(2)).await;
     assert_eq!(alice.read(|state, _| state.total).await, Ok(0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_cancelled_before_it_is_durable_is_not_set() {
+    let gate = Gate::new();
+    let griot = Griot::builder(Arc::clone(&gate) as _, Arc::new(MemoryJournal::new()))
+        .clock(Clock::tokio(Timestamp::from_micros(0)))
+        .entity(entities())
+        .start()
+        .await
+        .unwrap();
+    let alice = ledger(&griot, "alice");
+    gate.shut();
+    let first = tokio::spawn(alice.ask(Add(1)).into_future());
+    gate.reached(1).await;
+    // Both are decided while the first is on its way, so they share a batch.
+    let minute = Duration::from_mins(1);
+    let set = tokio::spawn(alice.ask(Want::AddLater(minute, 7)).into_future());
+    let cancel = tokio::spawn(alice.ask(Want::CancelTimer).into_future());
+    tokio::task::yield_now().await;
+    gate.open();
+    first.await.unwrap().unwrap();
+    set.await.unwrap().unwrap();
+    cancel.await.unwrap().unwrap();
+    assert_eq!(griot.effects(), 0);
+    tokio::time::advance(2 * minute).await;
+    assert_eq!(alice.read(|state, _| state.total).await, Ok(1));
+}
+
+#[tokio::test]
+async fn g10_outcomes_that_cannot_be_recorded_yet_hold_up_no_other_call() {
+    let gate = Gate::new();
+    let policy = CallPolicy {
+        concurrency_max: 1,
+        ..quick()
+    };
+    let fetching = entities().call(
+        policy,
+        |Fetch(what), _: CallContext| async move { Ok(what) },
+    );
+    let griot = start_on(Arc::clone(&gate) as _, fetching).await;
+    let (alice, bob) = (ledger(&griot, "alice"), ledger(&griot, "bob"));
+    alice.ask(Want::Fetch("a".into())).await.unwrap();
+    outcomes(&alice, 1).await;
+    for _ in 0..3 {
+        gate.fail_next(Fault::Refused);
+    }
+    let _ = alice.ask(Want::Fetch("again".into())).await;
+    let _ = bob.ask(Want::Fetch("b".into())).await;
+    while bob.ask(Want::Fetch("c".into())).await.is_err() {}
+    assert!(!outcomes(&bob, 1).await.is_empty());
+    settled(&griot).await;
+}

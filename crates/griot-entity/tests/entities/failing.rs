@@ -168,6 +168,15 @@ async fn a_panic_in_decide_refuses_that_command_only() {
 }
 
 #[tokio::test]
+async fn a_panic_where_an_event_is_written_refuses_that_command_only() {
+    let gate = Gate::new();
+    let griot = start_on(Arc::clone(&gate) as _, entities()).await;
+    let alice = ledger(&griot, "alice");
+    assert_eq!(alice.ask(Curse::Tags).await, Err(AskError::Unavailable));
+    assert_eq!(alice.ask(Add(1)).await, Ok(1));
+}
+
+#[tokio::test]
 async fn a_panic_in_evolve_refuses_the_command_and_keeps_what_was_decided_before() {
     let gate = Gate::new();
     let griot = start_on(Arc::clone(&gate) as _, entities()).await;
@@ -184,4 +193,21 @@ async fn a_panic_in_evolve_refuses_the_command_and_keeps_what_was_decided_before
     assert_eq!(before.await.unwrap(), Ok(2));
     assert_eq!(after.await.unwrap(), Ok(3));
     assert_eq!(beside.await.unwrap(), Ok(7));
+}
+
+#[tokio::test]
+async fn an_entity_whose_events_were_all_deleted_can_be_written_again() {
+    let gate = Gate::new();
+    let griot = start_on(Arc::clone(&gate) as _, entities()).await;
+    let alice = ledger(&griot, "alice");
+    for _ in 0..3 {
+        alice.ask(Add(1)).await.unwrap();
+    }
+    Journal::delete(&*gate.inner, alice.id(), Seq(3))
+        .await
+        .unwrap();
+    let griot = start_on(Arc::clone(&gate) as _, entities()).await;
+    let alice = ledger(&griot, "alice");
+    assert_eq!(alice.ask(Add(1)).await, Ok(1));
+    assert_eq!(alice.read(|_, seq| seq).await, Ok(Seq(4)));
 }

@@ -27,12 +27,14 @@ pub(crate) enum Entry {
     Ended { how: String },
     TimerSet { timer: EffectId },
     Cursed,
+    Untaggable,
 }
 
 impl Event for Entry {
     fn tags(&self) -> Vec<String> {
         match self {
             Self::Added { .. } => vec!["money".into()],
+            Self::Untaggable => panic!("this event cannot be tagged"),
             _ => Vec::new(),
         }
     }
@@ -45,7 +47,7 @@ impl Entity for Ledger {
     fn evolve(&mut self, event: &Entry) {
         match event {
             Entry::Added { amount } => self.total += amount,
-            Entry::Asked { .. } => {}
+            Entry::Asked { .. } | Entry::Untaggable => {}
             Entry::Ended { how } => self.outcomes.push(how.clone()),
             Entry::TimerSet { timer } => self.timer = Some(*timer),
             Entry::Cursed => panic!("this event cannot be folded"),
@@ -74,11 +76,23 @@ impl Handle<Add> for Ledger {
     }
 }
 
-/// Panics in `decide`, or in `evolve`.
+/// Looks the same as [`Add`] once it is written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Take(pub(crate) i64);
+impl Handle<Take> for Ledger {
+    type Reply = i64;
+    type Error = Overdrawn;
+    fn decide(&self, Take(amount): Take, cx: &mut Cx<Self>) -> Result<i64, Overdrawn> {
+        self.decide(Add(-amount), cx)
+    }
+}
+
+/// Panics in `decide`, in `evolve`, or where its event is written.
 #[derive(Serialize)]
 pub(crate) enum Curse {
     Decide,
     Evolve,
+    Tags,
 }
 impl Handle<Curse> for Ledger {
     type Reply = ();
@@ -87,6 +101,7 @@ impl Handle<Curse> for Ledger {
         match curse {
             Curse::Decide => panic!("this command cannot be decided"),
             Curse::Evolve => cx.emit(Entry::Cursed),
+            Curse::Tags => cx.emit(Entry::Untaggable),
         }
         Ok(())
     }

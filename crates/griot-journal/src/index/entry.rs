@@ -80,7 +80,9 @@ impl Entry {
         let to = to.min(self.durable);
         if to > self.deleted {
             self.deleted = to;
+            // The last commit stays, without its events: it says how far the entity has come.
             let gone = self.commits.partition_point(|commit| commit.last <= to);
+            let gone = gone.min(self.commits.len().saturating_sub(1));
             self.commits.drain(..gone);
         }
     }
