@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use griot_core::Seq;
 use griot_entity::{AskError, Limits};
-use griot_journal::MemoryJournal;
+use griot_journal::{EmbeddedLog, MemoryJournal, Options};
 
 use crate::gate::Gate;
 use crate::ledger::{Add, entities, ledger, limits, neighbours, start_on};
@@ -138,5 +138,34 @@ async fn an_idle_entity_leaves_memory_and_comes_back_as_it_was() {
         alice.ask(Add(1)).key("k").await,
         Ok(1),
         "its keys came back, too"
+    );
+}
+
+#[tokio::test]
+async fn g1_many_entities_recover_at_once_from_a_journal_that_bounds_its_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        segment_bytes: 1 << 20,
+        ..Options::default()
+    };
+    let open = || Arc::new(EmbeddedLog::open(directory.path(), options.clone()).unwrap());
+    let griot = start_on(open(), entities()).await;
+    let names: Vec<_> = (0..300).map(|n| format!("l{n}")).collect();
+    for name in &names {
+        ledger(&griot, name).ask(Add(1)).await.unwrap();
+    }
+    griot.drain(crate::ledger::SOON).await;
+    drop(griot);
+
+    let griot = start_on(open(), entities()).await;
+    let asked = names
+        .iter()
+        .map(|name| ledger(&griot, name).ask(Add(1)).into_future());
+    let answers = tokio::time::timeout(crate::ledger::SOON, join_all(asked)).await;
+    assert!(
+        answers
+            .expect("all recover")
+            .into_iter()
+            .all(|answer| answer == Ok(2))
     );
 }
