@@ -37,7 +37,7 @@ const IN_FLIGHT: usize = 4_096;
 const HOT_ASKERS: usize = 256;
 const PAYLOAD_BYTES: usize = 256;
 /// How much of the bare loop's file is zeroed ahead.
-const FILE_BYTES: usize = 1 << 30;
+const FILE_BYTES: usize = 1 << 28;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Notebook {
