@@ -16,13 +16,20 @@ use crate::CoreError;
 
 /// Writes `event` as its name and its JSON payload.
 ///
-/// The payload is cut off the end of `buffer`, so that many of them share one piece of memory, which
-/// is given back when the last of them is dropped.
+/// # Errors
+///
+/// [`CoreError::Encode`] for a type that is neither an enum nor a struct, or that JSON cannot hold.
+pub fn encode_event<T: Serialize>(event: &T) -> Result<(&'static str, Bytes), CoreError> {
+    encode_event_into(event, &mut BytesMut::new())
+}
+
+/// As [`encode_event`], with the payload cut off the end of `buffer`, so that many of them share one
+/// piece of memory, which is given back when the last of them is dropped.
 ///
 /// # Errors
 ///
 /// [`CoreError::Encode`] for a type that is neither an enum nor a struct, or that JSON cannot hold.
-pub fn encode_event<T: Serialize>(
+pub fn encode_event_into<T: Serialize>(
     event: &T,
     buffer: &mut BytesMut,
 ) -> Result<(&'static str, Bytes), CoreError> {
@@ -110,7 +117,7 @@ mod tests {
     where
         T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
     {
-        let (written_name, written) = encode_event(&event, &mut BytesMut::new()).unwrap();
+        let (written_name, written) = encode_event(&event).unwrap();
         assert_eq!(
             (written_name, std::str::from_utf8(&written).unwrap()),
             (name, payload)
@@ -156,6 +163,6 @@ mod tests {
             let error = decode_event::<Happened>(name, payload.as_bytes()).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
-        assert!(encode_event(&7, &mut BytesMut::new()).is_err());
+        assert!(encode_event(&7).is_err());
     }
 }

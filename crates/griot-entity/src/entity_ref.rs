@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use griot_actor::deadlines::{Deadlines, FAR, NoReply, Reply, Until};
 use griot_core::{CoreError, Entity, EntityId, Handle, Never, Seq, codec, stable_hash};
 use serde::Serialize;
@@ -124,8 +123,7 @@ pub struct Ask<'a, E: Entity, C> {
 
 /// A hash of a command's type and content.
 fn fingerprint<C: Serialize>(command: &C) -> Result<u64, CoreError> {
-    let mut content = BytesMut::new();
-    let (name, payload) = codec::encode_event(command, &mut content)
+    let (name, payload) = codec::encode_event(command)
         .or_else(|_| codec::encode_json("a command", command).map(|payload| ("", payload)))?;
     Ok(stable_hash(&[name.as_bytes(), b"\0", &payload].concat()))
 }

@@ -82,7 +82,7 @@ fn events<E: Entity>(
 ) -> Result<Vec<EventRecord>, CoreError> {
     let mut events = Vec::with_capacity(decision.events.len());
     for event in &decision.events {
-        let (name, payload) = codec::encode_event(event, buffer)?;
+        let (name, payload) = codec::encode_event_into(event, buffer)?;
         events.push(EventRecord {
             name: name.into(),
             version: event.version(),
