@@ -94,6 +94,7 @@ impl Event for OrderEvent {}
 mod tests {
     use super::*;
     use crate::order::LineItem;
+    use bytes::BytesMut;
     use griot::core::codec::{decode_event, encode_event};
 
     /// What is stored today must be readable for ever, and people read it in histories.
@@ -188,7 +189,7 @@ mod tests {
             (OrderEvent::OrderResumed {}, "OrderResumed {}"),
         ];
         for (event, stored) in golden {
-            let (name, payload) = encode_event(&event).unwrap();
+            let (name, payload) = encode_event(&event, &mut BytesMut::new()).unwrap();
             assert_eq!(
                 format!("{name} {}", std::str::from_utf8(&payload).unwrap()),
                 stored
