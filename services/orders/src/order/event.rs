@@ -94,7 +94,6 @@ impl Event for OrderEvent {}
 mod tests {
     use super::*;
     use crate::order::LineItem;
-    use bytes::BytesMut;
     use griot::core::codec::{decode_event, encode_event};
 
     /// What is stored today must be readable for ever, and people read it in histories.
@@ -189,7 +188,7 @@ mod tests {
             (OrderEvent::OrderResumed {}, "OrderResumed {}"),
         ];
         for (event, stored) in golden {
-            let (name, payload) = encode_event(&event, &mut BytesMut::new()).unwrap();
+            let (name, payload) = encode_event(&event).unwrap();
             assert_eq!(
                 format!("{name} {}", std::str::from_utf8(&payload).unwrap()),
                 stored
