@@ -3,6 +3,7 @@
 use std::io::{Write, stdout};
 use std::num::NonZeroU32;
 
+use axum::routing::get;
 use clap::Args;
 use griot_orders::backends::{Simulation, router};
 
@@ -32,11 +33,16 @@ pub(crate) struct Arguments {
     listen: Address,
 
     /// How long every answer takes
-    #[arg(long, value_name = "DUR", default_value = "20ms")]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "DUR",
+        default_value = "20ms"
+    )]
     latency: Span,
 
     /// Which part of the calls fails, from 0.0 to 1.0
-    #[arg(long, value_name = "RATE", default_value = "0.0", value_parser = rate)]
+    #[arg(long, allow_hyphen_values = true, value_name = "RATE", default_value = "0.0", value_parser = rate)]
     fail_rate: f64,
 
     /// A card whose payments are declined; may be given often
@@ -58,7 +64,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut signals = Signals::take()?;
     let simulation = Simulation::new(arguments.latency.0, arguments.fail_rate, arguments.decline);
     let room = Room::make(CONNECTIONS_MAX);
-    let server = Server::bind(arguments.listen.0, room, router(simulation), shell::busy())?;
+    let app = router(simulation)
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(async || "ready\n"));
+    let server = Server::bind(arguments.listen.0, room, app, shell::busy())?;
     announce(&server);
     tokio::select! {
         () = server.accept() => {}

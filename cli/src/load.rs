@@ -53,23 +53,33 @@ struct Orders {
     to: String,
 
     /// How many orders to place
-    #[arg(long = "orders", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long = "orders", allow_hyphen_values = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
 
     /// How many of them at a time
-    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, allow_hyphen_values = true, value_name = "C", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
 
     /// How long each request waits for its order to end (Prefer: wait); 0s asks for the 202 only
-    #[arg(long, value_name = "DUR", default_value = "10s")]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "DUR",
+        default_value = "10s"
+    )]
     wait: Span,
 
     /// How long to go on with one order that is not acknowledged, and with those that do not end
-    #[arg(long, value_name = "DUR", default_value = "60s")]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "DUR",
+        default_value = "60s"
+    )]
     give_up: Span,
 
     /// Exit 1 if the time from the first request to the last answer is longer
-    #[arg(long, value_name = "DUR")]
+    #[arg(long, allow_hyphen_values = true, value_name = "DUR")]
     within: Option<Span>,
 }
 

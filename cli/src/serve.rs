@@ -78,20 +78,21 @@ async fn start(settings: &Settings) -> Result<(Server, Orders), Failure> {
 /// Ends intake, lets requests and orders in flight finish until the deadline, and leaves the rest,
 /// which is durable, to the next start.
 async fn drain(server: Server, orders: Orders, deadline: Duration) {
-    let finishing = async {
-        tokio::join!(
-            server.drain(),
-            orders.drain(deadline.saturating_sub(CLOSING))
-        )
+    let closing = deadline.saturating_sub(CLOSING);
+    let answering = async {
+        if tokio::time::timeout(closing, server.drain()).await.is_err() {
+            tracing::warn!("the deadline is over; clients that still wait are cut off");
+        }
     };
+    let finishing = async { tokio::join!(answering, orders.drain(closing)).1 };
     match tokio::time::timeout(deadline, finishing).await {
-        Ok(((), Drained { in_time: true, .. })) => tracing::info!("drained"),
-        Ok(((), Drained { effects_left, .. })) => {
+        Ok(Drained { in_time: true, .. }) => tracing::info!("drained"),
+        Ok(Drained { effects_left, .. }) => {
             tracing::warn!(
                 effects_left,
                 "the deadline is over; what is left goes on at the next start"
             );
         }
-        Err(_) => tracing::warn!("the deadline is over; clients that still wait are cut off"),
+        Err(_) => tracing::warn!("the deadline is over; what is left goes on at the next start"),
     }
 }

@@ -72,6 +72,7 @@ pub(crate) struct Settings {
     /// How long each call to a backend may take before it is tried again
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "DUR",
         env = "GRIOT_BACKEND_TIMEOUT",
         default_value = "5s"
@@ -82,6 +83,7 @@ pub(crate) struct Settings {
     /// How long the simulated backends take to answer
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "DUR",
         env = "GRIOT_BACKEND_LATENCY",
         default_value = "20ms"
@@ -92,6 +94,7 @@ pub(crate) struct Settings {
     /// How long work in flight may take to finish after SIGINT or SIGTERM; the rest waits for the next start
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "DUR",
         env = "GRIOT_DRAIN_DEADLINE",
         default_value = "20s"
@@ -102,6 +105,7 @@ pub(crate) struct Settings {
     /// Connections served at a time; one more is answered 503 with Retry-After
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "N",
         env = "GRIOT_CONNECTIONS_MAX",
         default_value = "4096"

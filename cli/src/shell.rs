@@ -8,7 +8,7 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use griot::http::{Problem, answer_with_problems};
+use griot::http::{Problem, answer_with_problems, refuse_long_bodies};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
@@ -40,6 +40,7 @@ where
         )
         .route("/openapi.json", get(async move || (json, description)));
     Ok(answer_with_problems(router)
+        .layer(from_fn(refuse_long_bodies))
         .layer(CatchPanicLayer::custom(|_| broken()))
         .layer(from_fn(metrics::measure)))
 }

@@ -51,7 +51,7 @@ async fn a_wrong_flag_or_value_exits_two_and_is_named() {
             &["--backend-latency", "20", "20ms"],
         ),
         (
-            &["serve", "--drain-deadline=-1s"],
+            &["serve", "--drain-deadline", "-1s"],
             &["--drain-deadline", "-1s"],
         ),
         (
@@ -66,6 +66,10 @@ async fn a_wrong_flag_or_value_exits_two_and_is_named() {
         (
             &["backends", "--listen", "127.0.0.1:0", "--fail-rate", "3"],
             &["--fail-rate", "3"],
+        ),
+        (
+            &["backends", "--listen", "127.0.0.1:0", "--fail-rate", "-0.1"],
+            &["--fail-rate", "-0.1"],
         ),
         (
             &[

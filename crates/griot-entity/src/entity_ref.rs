@@ -192,7 +192,7 @@ where
             None => entity.kind.ask(entity.target.clone(), command, terms),
             Some(failure) => Err(failure),
         };
-        let deadlines = Arc::clone(&entity.kind.deadlines);
+        let deadlines = entity.kind.deadlines_of(&entity.target);
         Asking(offered.map(|answer| Reply::new(answer, Until::After(deadline), deadlines)))
     }
 }

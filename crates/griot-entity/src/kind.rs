@@ -32,7 +32,8 @@ pub(crate) struct Kind<E: Entity> {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
     pub(crate) clock: Clock,
-    pub(crate) deadlines: Arc<Deadlines>,
+    /// Of the asks under way, by shard, so that askers of one do not wait for those of another.
+    pub(crate) deadlines: Vec<Arc<Deadlines>>,
     pub(crate) effects: Effects,
     pub(crate) metrics: Metrics,
     pub(crate) health: Arc<Health>,
@@ -68,9 +69,19 @@ pub(crate) struct Terms {
 }
 
 impl<E: Entity> Kind<E> {
+    /// The deadlines that an ask of this entity is one of.
+    pub(crate) fn deadlines_of(&self, target: &Target) -> Arc<Deadlines> {
+        let deadlines = self.deadlines.get(self.place_of(target));
+        deadlines.map_or_else(Deadlines::new, Arc::clone)
+    }
+
+    fn place_of(&self, target: &Target) -> usize {
+        usize::try_from(shard_of(target.hash, self.limits.shards)).unwrap_or(usize::MAX)
+    }
+
     fn shard_of(&self, target: &Target) -> Result<&Sender<ShardMessage<E>>, Failure> {
         self.shards
-            .get(usize::try_from(shard_of(target.hash, self.limits.shards)).unwrap_or(usize::MAX))
+            .get(self.place_of(target))
             .ok_or(Failure::Unavailable)
     }
 

@@ -161,7 +161,7 @@ impl<E: Entity> Registered for Entities<E> {
             journal: shared.journal,
             snapshots: shared.snapshots,
             clock: shared.clock,
-            deadlines: Deadlines::new(),
+            deadlines: (0..limits.shards).map(|_| Deadlines::new()).collect(),
             effects: Effects::new(call_lanes, timers, messages, limits.effects_max),
             metrics: Metrics::new(E::KIND),
             health: shared.health,

@@ -29,7 +29,7 @@ mod prefer;
 mod problem;
 
 pub use idempotency_key::IdempotencyKey;
-pub use json::{BODY_BYTES_MAX, Json, Object};
+pub use json::{BODY_BYTES_MAX, Json, Object, refuse_long_bodies};
 pub use prefer::Prefer;
 pub use problem::Problem;
 

@@ -2,11 +2,13 @@
 
 use crate::index::{Index, Query, Summary, UnknownAfter};
 use crate::order::{Order, OrderEvent};
+use futures_util::FutureExt;
 use griot::core::{Entity, Offset, codec};
 use griot::journal::{Filter, Journal, JournalError, RecordedEvent};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// Events read at a time.
@@ -15,16 +17,34 @@ const PAGE_EVENTS: usize = 1_024;
 /// The pause before a journal that could not be read is read again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The longest a list waits to show what was durable when it was asked for.
+const CATCH_UP_MAX: Duration = Duration::from_secs(1);
+
 /// The list, and whether it has caught up with the journal.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     index: RwLock<Index>,
     caught_up: AtomicBool,
+    /// How far it has read.
+    reached: watch::Sender<Offset>,
 }
 
 impl Listing {
     pub(crate) fn is_caught_up(&self) -> bool {
         self.caught_up.load(Ordering::Acquire)
+    }
+
+    /// Waits until the list shows what is durable now, so that a client finds the order it has just
+    /// placed; not for long, for a list that is a little behind is better than none.
+    pub(crate) async fn catch_up(&self, journal: &dyn Journal) {
+        let reached = *self.reached.borrow();
+        // Ready at once where the journal is ahead.
+        let Some(Ok(tip)) = journal.advanced(reached).now_or_never() else {
+            return;
+        };
+        let mut reaching = self.reached.subscribe();
+        let caught_up = reaching.wait_for(|reached| *reached >= tip);
+        let _ = tokio::time::timeout(CATCH_UP_MAX, caught_up).await;
     }
 
     pub(crate) fn list(&self, query: &Query) -> Result<Vec<Summary>, UnknownAfter> {
@@ -65,6 +85,7 @@ impl Listing {
     ) -> Result<Offset, JournalError> {
         let page = journal.tail(after, filter, PAGE_EVENTS).await?;
         self.apply(&page.events);
+        self.reached.send_replace(page.next);
         if page.next > after {
             return Ok(page.next);
         }

@@ -116,7 +116,8 @@ impl Orders {
         self.0.listing.is_caught_up()
     }
 
-    pub(crate) fn list(&self, query: &Query) -> Result<Vec<Summary>, UnknownAfter> {
+    pub(crate) async fn list(&self, query: &Query) -> Result<Vec<Summary>, UnknownAfter> {
+        self.0.listing.catch_up(&**self.0.griot.journal()).await;
         self.0.listing.list(query)
     }
 }

@@ -4,6 +4,8 @@ use super::Problem;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
@@ -52,11 +54,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
 /// A client that asks before it sends (`Expect: 100-continue`) need not send in vain.
 fn waits_to_send_too_much(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::EXPECT) && announces_too_much(headers)
+}
+
+fn announces_too_much(headers: &HeaderMap) -> bool {
     let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok());
     let length = length.and_then(|length| length.parse::<usize>().ok());
-    headers.contains_key(header::EXPECT) && length.is_some_and(|length| length > BODY_BYTES_MAX)
+    length.is_some_and(|length| length > BODY_BYTES_MAX)
+}
+
+/// A layer's function: answers a request whose body is announced as longer than [`BODY_BYTES_MAX`]
+/// with 413, also where nothing would read it.
+pub async fn refuse_long_bodies(request: Request, next: Next) -> Response {
+    if !announces_too_much(request.headers()) {
+        return next.run(request).await;
+    }
+    if !waits_to_send_too_much(request.headers()) {
+        // What it sends is read first, so that it reads the answer.
+        let _ = tokio::time::timeout(BODY_TIMEOUT, read(request.into_body())).await;
+    }
+    too_long().into_response()
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Problem> {
@@ -252,6 +271,22 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(longer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn a_long_body_is_refused_also_where_nothing_reads_it() {
+        use tower::ServiceExt;
+        let router = axum::Router::new()
+            .route("/", axum::routing::post(async || "done"))
+            .layer(axum::middleware::from_fn(refuse_long_bodies));
+        for (bytes, status) in [(BODY_BYTES_MAX, 200), (BODY_BYTES_MAX + 1, 413)] {
+            let request = Request::post("/")
+                .header(header::CONTENT_LENGTH, bytes)
+                .body(Body::from(vec![b' '; bytes]))
+                .unwrap();
+            let answer = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status);
+        }
     }
 
     #[tokio::test]

@@ -54,7 +54,7 @@ pub(super) async fn list(
         let detail = "the list is being built from the journal; orders can be asked for by id";
         return Err(Problem::unavailable(detail, Duration::from_secs(1)));
     }
-    let found = orders.list(&query);
+    let found = orders.list(&query).await;
     let found = found.map_err(|_| Problem::invalid("after", "must be the id of a listed order"))?;
     let next = found
         .last()
@@ -169,8 +169,7 @@ pub(super) async fn order(
 fn moment(parameters: &Parameters) -> Result<Option<Moment>, Problem> {
     let seq = parameters.get("seq", "must be a whole number", |seq| seq.parse().ok())?;
     let at = parameters.get("at", "must be a time like 2026-01-31T12:00:00Z", |at| {
-        // A plus sign that was not encoded arrives as a space.
-        at.replace(' ', "+").parse::<Timestamp>().ok()
+        moment_in_time(at)
     })?;
     match (seq, at) {
         (Some(_), Some(_)) => Err(Problem::invalid(
@@ -181,6 +180,25 @@ fn moment(parameters: &Parameters) -> Result<Option<Moment>, Problem> {
         (None, Some(at)) => Ok(Some(Moment::At(at))),
         (None, None) => Ok(None),
     }
+}
+
+/// Reads RFC 3339 as clients write it: with a plus sign that was not encoded and arrives as a space,
+/// with more digits than a clock has, and with the end of time.
+fn moment_in_time(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_at_checked(11)?;
+    let time = time.replace(' ', "+");
+    let text = match time.split_once('.') {
+        None => format!("{date}{time}"),
+        Some((seconds, rest)) => {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let (fraction, zone) = rest.split_at_checked(digits)?;
+            let fraction = fraction.get(..9).unwrap_or(fraction);
+            format!("{date}{seconds}.{fraction}{zone}")
+        }
+    };
+    let at_the_end = text.starts_with("9999-12-3") && text.ends_with(['Z', 'z']);
+    let end_of_time = || at_the_end.then_some(Timestamp::from_micros(i64::MAX));
+    text.replacen(' ', "T", 1).parse().ok().or_else(end_of_time)
 }
 
 /// How an order got where it is: all its events, oldest first.
@@ -218,5 +236,29 @@ fn event(recorded: RecordedEvent) -> EventView {
         at: recorded.at,
         event: recorded.event.name.into_owned(),
         data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_clients_write_it() {
+        let micros = |text| moment_in_time(text).map(Timestamp::as_micros);
+        let at = micros("2026-01-31T12:00:00.25Z");
+        assert!(at.is_some());
+        assert_eq!(micros("2026-01-31T13:00:00.25 01:00"), at);
+        assert_eq!(micros("2026-01-31 12:00:00.2500000000009Z"), at);
+        assert_eq!(micros("9999-12-31T23:59:59Z"), Some(i64::MAX));
+        for text in [
+            "",
+            "yesterday",
+            "2026-01-31",
+            "2026-01-31T25:00:00Z",
+            "2026-01-31T12:00:00ü",
+        ] {
+            assert_eq!(micros(text), None, "{text}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 const KEYS: Uuid = Uuid::from_u128(0x6b1d_3a4e_52c8_4f0e_9b7a_0f6c_d1e2_a394);
 
 /// The longest an answer is held, whatever the client prefers.
-pub(super) const WAIT_MAX: Duration = Duration::from_mins(1);
+pub(super) const WAIT_MAX: Duration = Duration::from_hours(1);
 
 /// Place an order.
 ///

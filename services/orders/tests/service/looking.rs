@@ -224,3 +224,13 @@ async fn the_page_loads_nothing_from_elsewhere() {
         assert!(!html.contains(elsewhere), "{elsewhere}");
     }
 }
+
+#[tokio::test]
+async fn an_order_is_listed_as_soon_as_it_is_acknowledged() {
+    let (service, _backend, _directory) = fresh().await;
+    for _ in 0..20 {
+        let id = service.placed(&order()).await;
+        let newest = service.get("/orders?limit=1").await;
+        assert_eq!(newest.body[0]["id"], id.as_str());
+    }
+}
