@@ -176,6 +176,11 @@ impl<E: Entity> Cx<E> {
         self.decision
     }
 
+    /// Ends the decision and gives who decided, and what it came to.
+    pub fn into_parts(self) -> (EntityId, Decision<E>) {
+        (self.id, self.decision)
+    }
+
     fn record(&mut self, effect: Effect) -> EffectId {
         let before = u32::try_from(self.decision.effects.len()).unwrap_or(u32::MAX);
         self.decision.effects.push(effect);

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Failure;
 use crate::keys::CommandKey;
+use crate::kind::Terms;
 
 /// Which entity, and the hash of its name.
 #[derive(Clone, Debug)]
@@ -93,10 +94,8 @@ pub(crate) type Answered<R, X> = Result<Result<R, X>, Failure>;
 pub(crate) struct Asked<E: Handle<C>, C> {
     pub(crate) target: Target,
     pub(crate) command: Option<C>,
-    pub(crate) key: Option<CommandKey>,
-    pub(crate) settles: Option<EffectId>,
+    pub(crate) terms: Option<Box<Terms>>,
     pub(crate) external: bool,
-    pub(crate) metadata: Metadata,
     pub(crate) answer: Option<Result<E::Reply, E::Error>>,
     pub(crate) asker: oneshot::Sender<Answered<E::Reply, E::Error>>,
 }
@@ -107,11 +106,11 @@ impl<E: Handle<C>, C: Send + 'static> Delivery<E> for Asked<E, C> {
     }
 
     fn key(&self) -> Option<&CommandKey> {
-        self.key.as_ref()
+        self.terms.as_ref()?.key.as_ref()
     }
 
     fn settles(&self) -> Option<EffectId> {
-        self.settles
+        self.terms.as_ref()?.settles
     }
 
     fn is_external(&self) -> bool {
@@ -119,7 +118,8 @@ impl<E: Handle<C>, C: Send + 'static> Delivery<E> for Asked<E, C> {
     }
 
     fn metadata(&mut self) -> Metadata {
-        std::mem::take(&mut self.metadata)
+        let terms = self.terms.as_mut();
+        terms.map_or_else(Metadata::new, |terms| std::mem::take(&mut terms.metadata))
     }
 
     fn is_abandoned(&self) -> bool {

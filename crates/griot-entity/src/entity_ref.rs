@@ -192,7 +192,7 @@ where
             None => entity.kind.ask(entity.target.clone(), command, terms),
             Some(failure) => Err(failure),
         };
-        let deadlines = entity.kind.deadlines_of(&entity.target);
+        let deadlines = entity.kind.deadlines();
         Asking(offered.map(|answer| Reply::new(answer, Until::After(deadline), deadlines)))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use griot_actor::deadlines::Deadlines;
@@ -26,13 +26,23 @@ use crate::{AskError, Clock, Limits};
 /// Snapshots of one kind being saved at a time; one more is left out, for it is only a cache.
 pub(crate) const SNAPSHOT_SAVES_MAX: usize = 64;
 
+/// How many sets of deadlines a kind has; threads beyond that share them.
+pub(crate) const DEADLINE_SETS: usize = 64;
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The number of this thread among those that ever asked.
+    static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// One kind of entity, running.
 pub(crate) struct Kind<E: Entity> {
     pub(crate) limits: Arc<Limits>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
     pub(crate) clock: Clock,
-    /// Of the asks under way, by shard, so that askers of one do not wait for those of another.
+    /// Of the asks under way, by the thread they began on, so that threads do not wait for each other.
     pub(crate) deadlines: Vec<Arc<Deadlines>>,
     pub(crate) effects: Effects,
     pub(crate) metrics: Metrics,
@@ -68,10 +78,19 @@ pub(crate) struct Terms {
     pub(crate) metadata: Metadata,
 }
 
+impl Terms {
+    /// Most commands have none; those that wait in a mailbox should be small.
+    fn boxed(self) -> Option<Box<Self>> {
+        let is_plain = self.key.is_none() && self.settles.is_none() && self.metadata.is_empty();
+        (!is_plain).then(|| Box::new(self))
+    }
+}
+
 impl<E: Entity> Kind<E> {
-    /// The deadlines that an ask of this entity is one of.
-    pub(crate) fn deadlines_of(&self, target: &Target) -> Arc<Deadlines> {
-        let deadlines = self.deadlines.get(self.place_of(target));
+    /// The deadlines that an ask that begins on this thread is one of.
+    pub(crate) fn deadlines(&self) -> Arc<Deadlines> {
+        let thread = THREAD.with(|thread| *thread) % self.deadlines.len().max(1);
+        let deadlines = self.deadlines.get(thread);
         deadlines.map_or_else(Deadlines::new, Arc::clone)
     }
 
@@ -118,10 +137,8 @@ impl<E: Entity> Kind<E> {
         self.offer(Box::new(Asked::<E, C> {
             target,
             command: Some(command),
-            key: terms.key,
-            settles: terms.settles,
+            terms: terms.boxed(),
             external: true,
-            metadata: terms.metadata,
             answer: None,
             asker,
         }))?;
@@ -146,10 +163,8 @@ impl<E: Entity> Kind<E> {
         let delivery = Box::new(Asked::<E, C> {
             target,
             command: Some(command),
-            key: terms.key,
-            settles: terms.settles,
+            terms: terms.boxed(),
             external: false,
-            metadata: terms.metadata,
             answer: None,
             asker,
         });

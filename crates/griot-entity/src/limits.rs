@@ -9,7 +9,8 @@ use crate::EntityError;
 /// A command that meets one is answered [`Busy`](crate::AskError::Busy); nothing is ever dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Tasks that share the entities, each owning those whose name hashes to it.
+    /// Tasks that share the entities, each owning those whose name hashes to it. One or two for
+    /// each core is best: fewer make larger batches.
     pub shards: u32,
     /// Commands that may wait in one shard's mailbox.
     pub mailbox_commands_max: usize,
@@ -48,7 +49,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            shards: 8,
+            shards: 4,
             mailbox_commands_max: 4_096,
             batch_appends_max: 4_096,
             batch_bytes_max: 24 << 20,

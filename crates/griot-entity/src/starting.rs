@@ -23,7 +23,7 @@ use crate::entities::{CommandFn, Entities};
 use crate::error::Failure;
 use crate::health::Health;
 use crate::keys::CommandKey;
-use crate::kind::{Kind, SNAPSHOT_SAVES_MAX, Terms};
+use crate::kind::{DEADLINE_SETS, Kind, SNAPSHOT_SAVES_MAX, Terms};
 use crate::metrics::Metrics;
 use crate::router::{Addressee, Router};
 use crate::shard::{Shard, ShardMessage};
@@ -161,7 +161,7 @@ impl<E: Entity> Registered for Entities<E> {
             journal: shared.journal,
             snapshots: shared.snapshots,
             clock: shared.clock,
-            deadlines: (0..limits.shards).map(|_| Deadlines::new()).collect(),
+            deadlines: (0..DEADLINE_SETS).map(|_| Deadlines::new()).collect(),
             effects: Effects::new(call_lanes, timers, messages, limits.effects_max),
             metrics: Metrics::new(E::KIND),
             health: shared.health,

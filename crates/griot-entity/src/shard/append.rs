@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::BytesMut;
 use griot_core::{
-    CoreError, Decision, Effect, EffectId, EffectRecord, Entity, Event, Timestamp, codec,
+    CoreError, Decision, Effect, EffectId, EffectRecord, Entity, EntityId, Event, Timestamp, codec,
 };
 use griot_journal::{Answer, Append, EventRecord};
 
@@ -32,6 +32,7 @@ pub(super) fn guarded<T>(
 
 /// Writes a decision as an append, and says how many bytes it holds; `bytes_max` at most.
 pub(super) fn write<E: Entity>(
+    entity: EntityId,
     slot: &Slot<E>,
     delivery: &mut BoxDelivery<E>,
     decision: &Decision<E>,
@@ -57,7 +58,7 @@ pub(super) fn write<E: Entity>(
     let cancelled = decision.cancelled.iter().copied();
     let cancelled = cancelled.filter(|effect| slot.is_unsettled(*effect));
     let append = Append {
-        entity: slot.id.clone(),
+        entity,
         expected: slot.seq,
         at: now,
         events,

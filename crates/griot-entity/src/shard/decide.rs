@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use griot_core::{Cx, Decision, Effect, Entity, Seq};
+use griot_core::{Cx, Decision, Effect, Entity, EntityId, Seq};
 use griot_journal::{Append, Snapshot};
 
 use super::{Shard, append};
@@ -89,9 +89,9 @@ impl<E: Entity> Shard<E> {
         let mut cx =
             Cx::new(slot.id.clone(), slot.seq, self.now).with_effects_recorded(slot.effects_at_seq);
         let decided = catch_unwind(AssertUnwindSafe(|| delivery.decide(&slot.state, &mut cx)));
-        let decision = match decided {
-            Ok(Verdict::Accepted) => cx.into_decision(),
-            Ok(Verdict::Rejected) => Decision::default(),
+        let (entity, decision) = match decided {
+            Ok(Verdict::Accepted) => cx.into_parts(),
+            Ok(Verdict::Rejected) => (cx.into_parts().0, Decision::default()),
             Ok(Verdict::Waiting) => return self.keep_watching(number, delivery),
             Err(_) => {
                 tracing::error!(entity = %slot.id, "decide panicked: the command is refused, nothing happened");
@@ -108,11 +108,17 @@ impl<E: Entity> Shard<E> {
         {
             return self.hold(number, delivery);
         }
-        self.record(number, delivery, decision);
+        self.record(number, delivery, entity, decision);
     }
 
     /// Turns a decision into an append and takes its events into the state.
-    fn record(&mut self, number: u32, mut delivery: BoxDelivery<E>, decision: Decision<E>) {
+    fn record(
+        &mut self,
+        number: u32,
+        mut delivery: BoxDelivery<E>,
+        entity: EntityId,
+        decision: Decision<E>,
+    ) {
         let Some(slot) = self.table.get_mut(number) else {
             return self.turn_away(delivery, Failure::Unavailable);
         };
@@ -127,6 +133,7 @@ impl<E: Entity> Shard<E> {
         let written = self.kind.check(&decision).and_then(|()| {
             let bytes_max = self.kind.limits.batch_bytes_max;
             append::write(
+                entity,
                 slot,
                 &mut delivery,
                 &decision,
