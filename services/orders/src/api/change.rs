@@ -33,10 +33,7 @@ pub(super) async fn cancel(
     let id = parse_id(&path.map_err(|_| no_such_order())?.0)?;
     let entity = entity(&orders, id)?;
     entity.ask(Cancel).await?;
-    match prefer.wait {
-        None => Ok(answer(id, StatusCode::OK, view(&entity, id).await?)),
-        Some(wait) => Ok(wait_for_end(&orders, &entity, id, wait).await),
-    }
+    changed(&orders, &entity, id, prefer, StatusCode::OK).await
 }
 
 /// Go on with an order that needs attention: exactly the failed steps are begun again, under the
@@ -64,9 +61,20 @@ pub(super) async fn resume(
     let id = parse_id(&path.map_err(|_| no_such_order())?.0)?;
     let entity = entity(&orders, id)?;
     entity.ask(Resume).await?;
+    changed(&orders, &entity, id, prefer, StatusCode::ACCEPTED).await
+}
+
+/// Answers with the changed order: now, or when it has come to its end.
+async fn changed(
+    orders: &Orders,
+    entity: &EntityRef<Order>,
+    id: Uuid,
+    prefer: Prefer,
+    status: StatusCode,
+) -> Result<Response, Problem> {
     match prefer.wait {
-        None => Ok(answer(id, StatusCode::ACCEPTED, view(&entity, id).await?)),
-        Some(wait) => Ok(wait_for_end(&orders, &entity, id, wait).await),
+        None => Ok(answer(id, status, view(entity, id).await?)),
+        Some(wait) => Ok(wait_for_end(orders, entity, id, wait).await),
     }
 }
 
