@@ -10,8 +10,10 @@ mod failure;
 mod recovering;
 
 use std::collections::VecDeque;
-use std::future::pending;
+use std::future::{pending, poll_fn, ready};
+use std::hint::black_box;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -31,6 +33,10 @@ use crate::table::Table;
 const TICK: Duration = Duration::from_secs(1);
 /// Decisions between two looks at whether the journal is free for the next batch.
 const DECISIONS_PER_LOOK: usize = 256;
+/// Commands whose entities are looked up together.
+const LOOKED_UP_AHEAD: usize = 16;
+/// Answers given out before those who got them may run.
+const ANSWERS_PER_TURN: usize = 128;
 /// What payloads of events are cut from.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How long a shard waits before it claims again after a claim failed.
@@ -62,6 +68,8 @@ pub(crate) struct Shard<E: Entity> {
     building: Building<E>,
     in_flight: Option<InFlight<E>>,
     durable_batch: u64,
+    /// Answers that may go out, in order.
+    releasing: VecDeque<BoxDelivery<E>>,
     /// Under way after the shard may have lost its ownership; nothing is decided meanwhile.
     claiming: Option<BoxFuture<'static, Result<Epoch, JournalError>>>,
     /// Slots to recover once the shard is owned again.
@@ -96,6 +104,7 @@ impl<E: Entity> Shard<E> {
             building: Building::new(1),
             in_flight: None,
             durable_batch: 0,
+            releasing: VecDeque::new(),
             claiming: None,
             lost: Vec::new(),
             broken: Vec::new(),
@@ -119,9 +128,13 @@ impl<E: Entity> Shard<E> {
                 claimed = claimed(&mut self.claiming) => self.finish_claim(claimed),
                 _ = ticks.tick() => self.sweep(),
                 _ = self.mailbox.receive_batch(&mut self.inbox), if takes_more => {}
+                () = ready(()), if !self.releasing.is_empty() => {}
             }
             self.take_in();
             self.submit();
+            if self.release() {
+                next_turn().await;
+            }
         }
         self.mailbox.close();
         self.refuse_all();
@@ -133,6 +146,7 @@ impl<E: Entity> Shard<E> {
         let limits = &self.kind.limits;
         let in_flight = self.in_flight.as_ref();
         let held = in_flight.map_or(0, |in_flight| in_flight.pending.held.len());
+        let held = held + self.releasing.len();
         self.claiming.is_none()
             && self.building.appends.len() < limits.batch_appends_max
             && self.building.bytes < limits.batch_bytes_max
@@ -145,6 +159,7 @@ impl<E: Entity> Shard<E> {
             && self.inbox.is_empty()
             && self.in_flight.is_none()
             && self.building.appends.is_empty()
+            && self.releasing.is_empty()
             && self.recovering == 0
             && self.broken.is_empty()
             && self.claiming.is_none()
@@ -164,6 +179,9 @@ impl<E: Entity> Shard<E> {
                     return;
                 }
             }
+            if decisions.is_multiple_of(LOOKED_UP_AHEAD) {
+                self.look_ahead();
+            }
             let Some(message) = self.inbox.pop_front() else {
                 return;
             };
@@ -177,6 +195,17 @@ impl<E: Entity> Shard<E> {
             decisions += 1;
             if decisions.is_multiple_of(DECISIONS_PER_LOOK) {
                 self.submit();
+            }
+        }
+    }
+
+    /// Looks up the entities of the next few commands. Looking one up waits for memory, and does so
+    /// for several at a time where nothing else stands between; soon after it is found in the cache.
+    fn look_ahead(&self) {
+        for message in self.inbox.iter().take(LOOKED_UP_AHEAD) {
+            if let ShardMessage::Deliver(delivery) = message {
+                let target = delivery.target();
+                black_box(self.table.find(target.hash, &target.id));
             }
         }
     }
@@ -213,9 +242,8 @@ impl<E: Entity> Shard<E> {
     fn make_visible(&mut self, pending: Pending<E>) {
         self.durable_batch = pending.number;
         self.kind.metrics.answered(pending.held.len());
-        for held in pending.held {
-            held.delivery.release();
-        }
+        let answers = pending.held.into_iter().map(|held| held.delivery);
+        self.releasing.extend(answers);
         let decided = pending.effects.len();
         for due in pending.effects {
             // One that was withdrawn in the batch that records it must not start.
@@ -232,6 +260,16 @@ impl<E: Entity> Shard<E> {
             self.kind.save_snapshot(snapshot);
         }
         self.recover_broken();
+    }
+
+    /// Gives some answers out; whether there were any. The askers get their turn before the next
+    /// ones: what they and the shard write for each other is in the processor's cache then.
+    fn release(&mut self) -> bool {
+        let count = self.releasing.len().min(ANSWERS_PER_TURN);
+        for delivery in self.releasing.drain(..count) {
+            delivery.release();
+        }
+        count > 0
     }
 
     fn sweep(&mut self) {
@@ -255,6 +293,19 @@ impl<E: Entity> Shard<E> {
         self.kind.metrics.turned_away(failure);
         delivery.fail(failure);
     }
+}
+
+/// Lets all run that are ready to.
+async fn next_turn() {
+    let mut had = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut had, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 async fn appended<E: Entity>(

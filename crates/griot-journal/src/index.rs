@@ -36,6 +36,13 @@ pub(crate) struct Staged {
     place: Place,
 }
 
+/// An append's entity: the hash of its name, and its slot where it has one.
+#[derive(Clone, Copy)]
+struct Found {
+    hash: u64,
+    slot: Option<u32>,
+}
+
 /// Why a batch is not staged.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -128,9 +135,12 @@ impl Index {
             }));
         }
         let before = staged.len();
-        for (number, append) in batch.appends.iter().enumerate() {
+        // All are looked up before any is checked: looking up waits for memory, and does so for
+        // many at a time where nothing else stands between.
+        let found: Vec<_> = batch.appends.iter().map(|one| self.look_up(one)).collect();
+        for (number, (append, found)) in batch.appends.iter().zip(found).enumerate() {
             let own = batch.appends.get(..number).unwrap_or_default();
-            match self.stage_one(append, own, undurable, log) {
+            match self.stage_one(append, found, own, undurable, log) {
                 Ok(one) => staged.push(one),
                 Err(refusal) => {
                     self.unstage(own, staged.get(before..).unwrap_or_default());
@@ -142,15 +152,23 @@ impl Index {
         Ok(())
     }
 
+    fn look_up(&self, append: &Append) -> Found {
+        let hash = self.hasher.hash(append.entity.as_str());
+        let slot = self.find_hashed(hash, append.entity.as_str());
+        Found { hash, slot }
+    }
+
     fn stage_one(
         &mut self,
         append: &Append,
+        found: Found,
         own: &[Append],
         undurable: Place,
         log: &mut impl Log,
     ) -> Result<Staged, Refusal> {
-        let hash = self.hasher.hash(append.entity.as_str());
-        let found = self.find_hashed(hash, append.entity.as_str());
+        let Found { hash, slot } = found;
+        // An entity that is new may have been added by an append before this one.
+        let found = slot.or_else(|| self.find_hashed(hash, append.entity.as_str()));
         let key = append
             .answer
             .as_ref()

@@ -261,7 +261,7 @@ impl<E: Entity> Shard<E> {
         };
         if rests_on <= self.durable_batch {
             self.kind.metrics.answered(1);
-            return held.delivery.release();
+            return self.releasing.push_back(held.delivery);
         }
         match &mut self.in_flight {
             Some(in_flight) if in_flight.pending.number == rests_on => {
