@@ -5,8 +5,19 @@
 //! filtered by without parsing. A newtype variant's payload is its content, a tuple variant's an
 //! array, a unit variant's `null`; a struct is recorded under its own name.
 
+/// The methods of a [`Serializer`](serde::Serializer) that takes some shapes only: what the others
+/// give.
+macro_rules! no_other_shape {
+    ($other:expr; $($method:ident($($argument:ty),*) -> $made:ty;)*) => {
+        $(fn $method(self, $(_: $argument),*) -> Result<$made, Self::Error> {
+            $other
+        })*
+    };
+}
+
 mod decode;
 mod encode;
+mod text;
 
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
@@ -144,9 +155,48 @@ mod tests {
             r#"{"by":18446744073709551615,"note":"x"}"#,
         );
         there_and_back(Happened::Closed(None), "Shut", "null");
+        there_and_back(Happened::Closed(Some(1)), "Shut", "1");
         there_and_back(Dinged(3), "Dinged", "3");
         there_and_back(Fell, "Fell", "null");
         there_and_back(Rang { times: 2 }, "Rang", r#"{"times":2}"#);
+    }
+
+    #[test]
+    fn a_field_is_written_as_serde_json_writes_it() {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            text: &'a str,
+            some: Option<&'a str>,
+            none: Option<&'a str>,
+            letter: char,
+            unit: (),
+            wrapped: Wrapped<'a>,
+            more: Vec<&'a str>,
+        }
+        #[derive(Serialize)]
+        struct Wrapped<'a>(&'a str);
+
+        for length in [0, 1, 31, 32, 33, 64, 100] {
+            for odd in [
+                "", "\"", "\\", "\n", "\u{1f}", " ", "\u{7f}", "ä", "\u{2028}", "\0",
+            ] {
+                for place in [0, length / 2, length] {
+                    let mut text = "x".repeat(length);
+                    text.insert_str(place, odd);
+                    let fields = Fields {
+                        text: &text,
+                        some: Some(&text),
+                        none: None,
+                        letter: '"',
+                        unit: (),
+                        wrapped: Wrapped(&text),
+                        more: vec![&text],
+                    };
+                    let (_, written) = encode_event(&fields).unwrap();
+                    assert_eq!(written, serde_json::to_vec(&fields).unwrap());
+                }
+            }
+        }
     }
 
     #[test]

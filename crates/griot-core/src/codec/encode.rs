@@ -1,20 +1,21 @@
 //! A serde serializer that takes an enum apart into its variant's name and its content as JSON.
 //!
 //! The content is written by `serde_json` itself; this serializer only looks at the outermost
-//! value: a struct variant is written as a struct, a newtype variant as its content, and so on.
+//! value: a struct variant is written as a struct, a newtype variant as its content, and so on. Of
+//! the fields of a struct, [`text`](super::text) writes those that are plain text.
 
 use bytes::buf::Writer;
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 use serde::ser::{
-    Error as _, Impossible, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleVariant, Serializer,
+    Error as _, Impossible, SerializeStruct, SerializeStructVariant, SerializeTupleVariant,
+    Serializer,
 };
 use serde_json::Error;
 
+use super::text::write_text;
+
 type Json<'b> = serde_json::Serializer<Writer<&'b mut BytesMut>>;
-type StructFields<'a, 'b> = <&'a mut Json<'b> as Serializer>::SerializeStruct;
-type TupleFields<'a, 'b> = <&'a mut Json<'b> as Serializer>::SerializeTuple;
 type Neither = Impossible<&'static str, Error>;
 
 /// Appends the content of `event` to `buffer` and returns its name.
@@ -22,31 +23,85 @@ pub(super) fn tagged<T: Serialize>(
     event: &T,
     buffer: &mut BytesMut,
 ) -> Result<&'static str, Error> {
-    event.serialize(Tagged(&mut Json::new(buffer.writer())))
+    event.serialize(Tagged(buffer))
 }
 
-struct Tagged<'a, 'b>(&'a mut Json<'b>);
+struct Tagged<'b>(&'b mut BytesMut);
 
 /// The fields of the outermost value, and the name to give back when they end.
-struct Named<F> {
+struct Fields<'b> {
     name: &'static str,
-    fields: F,
+    buffer: &'b mut BytesMut,
+    /// What is written before the next one.
+    before: u8,
+    end: u8,
+}
+
+impl<'b> Fields<'b> {
+    fn of_struct(name: &'static str, buffer: &'b mut BytesMut) -> Self {
+        Self {
+            name,
+            buffer,
+            before: b'{',
+            end: b'}',
+        }
+    }
+
+    fn of_tuple(name: &'static str, buffer: &'b mut BytesMut) -> Self {
+        Self {
+            name,
+            buffer,
+            before: b'[',
+            end: b']',
+        }
+    }
+
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        if write_text(value, self.buffer) {
+            return Ok(());
+        }
+        value.serialize(&mut json(self.buffer))
+    }
+
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.buffer
+            .put_u8(std::mem::replace(&mut self.before, b','));
+        self.value(value)
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Error> {
+        self.element(key)?;
+        self.buffer.put_u8(b':');
+        self.value(value)
+    }
+
+    fn finish(self) -> &'static str {
+        if self.before != b',' {
+            self.buffer.put_u8(self.before);
+        }
+        self.buffer.put_u8(self.end);
+        self.name
+    }
+}
+
+fn json(buffer: &mut BytesMut) -> Json<'_> {
+    Json::new(buffer.writer())
 }
 
 fn neither<T>() -> Result<T, Error> {
     Err(Error::custom("an event is an enum or a struct"))
 }
 
-impl<'a, 'b> Serializer for Tagged<'a, 'b> {
+impl<'b> Serializer for Tagged<'b> {
     type Ok = &'static str;
     type Error = Error;
     type SerializeSeq = Neither;
     type SerializeTuple = Neither;
     type SerializeTupleStruct = Neither;
-    type SerializeTupleVariant = Named<TupleFields<'a, 'b>>;
+    type SerializeTupleVariant = Fields<'b>;
     type SerializeMap = Neither;
-    type SerializeStruct = Named<StructFields<'a, 'b>>;
-    type SerializeStructVariant = Named<StructFields<'a, 'b>>;
+    type SerializeStruct = Fields<'b>;
+    type SerializeStructVariant = Fields<'b>;
 
     fn serialize_unit_variant(
         self,
@@ -54,7 +109,7 @@ impl<'a, 'b> Serializer for Tagged<'a, 'b> {
         _: u32,
         variant: &'static str,
     ) -> Result<&'static str, Error> {
-        self.0.serialize_unit()?;
+        json(self.0).serialize_unit()?;
         Ok(variant)
     }
 
@@ -65,7 +120,7 @@ impl<'a, 'b> Serializer for Tagged<'a, 'b> {
         variant: &'static str,
         content: &T,
     ) -> Result<&'static str, Error> {
-        content.serialize(self.0)?;
+        content.serialize(&mut json(self.0))?;
         Ok(variant)
     }
 
@@ -74,34 +129,31 @@ impl<'a, 'b> Serializer for Tagged<'a, 'b> {
         _: &'static str,
         _: u32,
         name: &'static str,
-        length: usize,
+        _: usize,
     ) -> Result<Self::SerializeTupleVariant, Error> {
-        let fields = self.0.serialize_tuple(length)?;
-        Ok(Named { name, fields })
+        Ok(Fields::of_tuple(name, self.0))
     }
 
     fn serialize_struct_variant(
         self,
-        of: &'static str,
+        _: &'static str,
         _: u32,
         name: &'static str,
-        length: usize,
+        _: usize,
     ) -> Result<Self::SerializeStructVariant, Error> {
-        let fields = self.0.serialize_struct(of, length)?;
-        Ok(Named { name, fields })
+        Ok(Fields::of_struct(name, self.0))
     }
 
     fn serialize_struct(
         self,
         name: &'static str,
-        length: usize,
+        _: usize,
     ) -> Result<Self::SerializeStruct, Error> {
-        let fields = self.0.serialize_struct(name, length)?;
-        Ok(Named { name, fields })
+        Ok(Fields::of_struct(name, self.0))
     }
 
     fn serialize_unit_struct(self, name: &'static str) -> Result<&'static str, Error> {
-        self.0.serialize_unit()?;
+        json(self.0).serialize_unit()?;
         Ok(name)
     }
 
@@ -110,90 +162,51 @@ impl<'a, 'b> Serializer for Tagged<'a, 'b> {
         name: &'static str,
         content: &T,
     ) -> Result<&'static str, Error> {
-        content.serialize(self.0)?;
+        content.serialize(&mut json(self.0))?;
         Ok(name)
     }
+    no_other_shape! { neither();
+        serialize_bool(bool) -> &'static str;
+        serialize_i8(i8) -> &'static str;
+        serialize_i16(i16) -> &'static str;
+        serialize_i32(i32) -> &'static str;
+        serialize_i64(i64) -> &'static str;
+        serialize_u8(u8) -> &'static str;
+        serialize_u16(u16) -> &'static str;
+        serialize_u32(u32) -> &'static str;
+        serialize_u64(u64) -> &'static str;
+        serialize_f32(f32) -> &'static str;
+        serialize_f64(f64) -> &'static str;
+        serialize_char(char) -> &'static str;
+        serialize_str(&str) -> &'static str;
+        serialize_bytes(&[u8]) -> &'static str;
+        serialize_none() -> &'static str;
+        serialize_unit() -> &'static str;
+        serialize_seq(Option<usize>) -> Neither;
+        serialize_tuple(usize) -> Neither;
+        serialize_tuple_struct(&'static str, usize) -> Neither;
+        serialize_map(Option<usize>) -> Neither;
+    }
 
-    fn serialize_bool(self, _: bool) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_i8(self, _: i8) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_i16(self, _: i16) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_i32(self, _: i32) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_i64(self, _: i64) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_u8(self, _: u8) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_u16(self, _: u16) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_u32(self, _: u32) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_u64(self, _: u64) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_f32(self, _: f32) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_f64(self, _: f64) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_char(self, _: char) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_str(self, _: &str) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_bytes(self, _: &[u8]) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_none(self) -> Result<&'static str, Error> {
-        neither()
-    }
     fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_unit(self) -> Result<&'static str, Error> {
-        neither()
-    }
-    fn serialize_seq(self, _: Option<usize>) -> Result<Neither, Error> {
-        neither()
-    }
-    fn serialize_tuple(self, _: usize) -> Result<Neither, Error> {
-        neither()
-    }
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Neither, Error> {
-        neither()
-    }
-    fn serialize_map(self, _: Option<usize>) -> Result<Neither, Error> {
         neither()
     }
 }
 
-impl SerializeTupleVariant for Named<TupleFields<'_, '_>> {
+impl SerializeTupleVariant for Fields<'_> {
     type Ok = &'static str;
     type Error = Error;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, field: &T) -> Result<(), Error> {
-        SerializeTuple::serialize_element(&mut self.fields, field)
+        self.element(field)
     }
 
     fn end(self) -> Result<&'static str, Error> {
-        SerializeTuple::end(self.fields)?;
-        Ok(self.name)
+        Ok(self.finish())
     }
 }
 
-impl SerializeStructVariant for Named<StructFields<'_, '_>> {
+impl SerializeStructVariant for Fields<'_> {
     type Ok = &'static str;
     type Error = Error;
 
@@ -202,16 +215,15 @@ impl SerializeStructVariant for Named<StructFields<'_, '_>> {
         key: &'static str,
         field: &T,
     ) -> Result<(), Error> {
-        SerializeStruct::serialize_field(&mut self.fields, key, field)
+        self.field(key, field)
     }
 
     fn end(self) -> Result<&'static str, Error> {
-        SerializeStruct::end(self.fields)?;
-        Ok(self.name)
+        Ok(self.finish())
     }
 }
 
-impl SerializeStruct for Named<StructFields<'_, '_>> {
+impl SerializeStruct for Fields<'_> {
     type Ok = &'static str;
     type Error = Error;
 
@@ -220,11 +232,10 @@ impl SerializeStruct for Named<StructFields<'_, '_>> {
         key: &'static str,
         field: &T,
     ) -> Result<(), Error> {
-        SerializeStruct::serialize_field(&mut self.fields, key, field)
+        self.field(key, field)
     }
 
     fn end(self) -> Result<&'static str, Error> {
-        SerializeStruct::end(self.fields)?;
-        Ok(self.name)
+        Ok(self.finish())
     }
 }
