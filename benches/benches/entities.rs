@@ -249,13 +249,19 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// Only the many entities, for a profiler: `cargo bench -p griot-benches --bench entities profile`.
-fn profile() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// One thread for the shard and its askers: the committer has the other of two cores, and commands
+/// and answers need not go from one core's cache to the other's.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .unwrap();
+        .unwrap()
+}
+
+/// Only the many entities, for a profiler: `cargo bench -p griot-benches --bench entities profile`.
+fn profile() -> ExitCode {
+    let runtime = runtime();
     for _ in 0..ROUNDS {
         let (rate, _) = runtime.block_on(entities(ENTITIES, IN_FLIGHT));
         println!("{rate:.0} commands per second");
@@ -271,11 +277,7 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "profile") {
         return profile();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let names = [
         "bare loop, file zeroed ahead",
         "bare loop, growing file",

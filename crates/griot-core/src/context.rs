@@ -89,6 +89,15 @@ impl<E: Entity> Cx<E> {
         self
     }
 
+    /// The same context, which puts events where the ones of an earlier decision were: `events` is
+    /// emptied first.
+    #[must_use]
+    pub fn with_memory(mut self, mut events: Vec<E::Event>) -> Self {
+        events.clear();
+        self.decision.events = events;
+        self
+    }
+
     /// Who decides.
     pub fn id(&self) -> &EntityId {
         &self.id

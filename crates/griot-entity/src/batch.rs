@@ -70,12 +70,40 @@ impl<E: Entity> Building<E> {
             pending: Pending::new(number),
         }
     }
+}
 
-    /// The batch after this one, with room for as much.
-    pub(crate) fn next(&self) -> Self {
-        let mut next = Self::new(self.pending.number + 1);
-        next.appends.reserve(self.appends.len());
-        next.pending.held.reserve(self.pending.held.len());
+/// The memory of batches that are done, to be used again.
+pub(crate) struct Spare<E: Entity> {
+    appends: Vec<Append>,
+    pub(crate) held: Vec<Held<E>>,
+    /// For the events of a decision.
+    pub(crate) events: Vec<E::Event>,
+}
+
+impl<E: Entity> Default for Spare<E> {
+    fn default() -> Self {
+        Self {
+            appends: Vec::new(),
+            held: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+}
+
+impl<E: Entity> Spare<E> {
+    /// Takes what a durable batch leaves, unless the journal still looks at it.
+    pub(crate) fn take_appends(&mut self, batch: Arc<Batch>) {
+        if let Ok(batch) = Arc::try_unwrap(batch) {
+            self.appends = batch.appends;
+            self.appends.clear();
+        }
+    }
+
+    /// The batch after this one.
+    pub(crate) fn next(&mut self, before: &Building<E>) -> Building<E> {
+        let mut next = Building::new(before.pending.number + 1);
+        next.appends = std::mem::take(&mut self.appends);
+        next.pending.held = std::mem::take(&mut self.held);
         next
     }
 }

@@ -22,7 +22,7 @@ use griot_core::{Entity, Epoch, Timestamp};
 use griot_journal::{Batch, BoxFuture, JournalError, ShardId};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::batch::{Building, InFlight, Pending};
+use crate::batch::{Building, InFlight, Pending, Spare};
 use crate::delivery::BoxDelivery;
 use crate::error::Failure;
 use crate::kind::Kind;
@@ -67,6 +67,8 @@ pub(crate) struct Shard<E: Entity> {
     table: Table<E>,
     building: Building<E>,
     in_flight: Option<InFlight<E>>,
+    /// Memory of batches that are done, for the next ones.
+    spare: Spare<E>,
     durable_batch: u64,
     /// Answers that may go out, in order.
     releasing: VecDeque<BoxDelivery<E>>,
@@ -103,6 +105,7 @@ impl<E: Entity> Shard<E> {
             table: Table::default(),
             building: Building::new(1),
             in_flight: None,
+            spare: Spare::default(),
             durable_batch: 0,
             releasing: VecDeque::new(),
             claiming: None,
@@ -199,14 +202,17 @@ impl<E: Entity> Shard<E> {
         }
     }
 
-    /// Looks up the entities of the next few commands. Looking one up waits for memory, and does so
-    /// for several at a time where nothing else stands between; soon after it is found in the cache.
+    /// Touches the entities of the next few commands, step by step: each step waits for memory, and
+    /// does so for several at a time where nothing else stands between. Soon after they are found in
+    /// the processor's cache.
     fn look_ahead(&self) {
-        for message in self.inbox.iter().take(LOOKED_UP_AHEAD) {
-            if let ShardMessage::Deliver(delivery) = message {
-                let target = delivery.target();
-                black_box(self.table.find(target.hash, &target.id));
-            }
+        let number = |at: usize| match self.inbox.get(at) {
+            Some(ShardMessage::Deliver(delivery)) => self.table.guess(delivery.target().hash),
+            _ => None,
+        };
+        let numbers: [Option<u32>; LOOKED_UP_AHEAD] = std::array::from_fn(number);
+        for slot in numbers.into_iter().flatten() {
+            black_box(self.table.get(slot).map(|slot| slot.seq));
         }
     }
 
@@ -215,7 +221,7 @@ impl<E: Entity> Shard<E> {
         if self.in_flight.is_some() || self.claiming.is_some() || self.building.appends.is_empty() {
             return;
         }
-        let next = self.building.next();
+        let next = self.spare.next(&self.building);
         let Building {
             appends, pending, ..
         } = std::mem::replace(&mut self.building, next);
@@ -239,11 +245,12 @@ impl<E: Entity> Shard<E> {
     }
 
     /// Makes everything visible that rests on a batch that is durable now.
-    fn make_visible(&mut self, pending: Pending<E>) {
+    fn make_visible(&mut self, mut pending: Pending<E>) {
         self.durable_batch = pending.number;
         self.kind.metrics.answered(pending.held.len());
-        let answers = pending.held.into_iter().map(|held| held.delivery);
+        let answers = pending.held.drain(..).map(|held| held.delivery);
         self.releasing.extend(answers);
+        self.spare.held = pending.held;
         let decided = pending.effects.len();
         for due in pending.effects {
             // One that was withdrawn in the batch that records it must not start.
@@ -273,6 +280,9 @@ impl<E: Entity> Shard<E> {
     }
 
     fn sweep(&mut self) {
+        if self.in_flight.is_none() {
+            self.spare = Spare::default();
+        }
         self.tick = self.tick.saturating_add(1);
         let idle_ticks =
             u32::try_from(self.kind.limits.passivate_after.as_secs()).unwrap_or(u32::MAX);

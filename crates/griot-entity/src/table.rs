@@ -11,12 +11,19 @@ use crate::slot::Slot;
 /// How many slots the hand passes at most to make room for one entity.
 const HAND_STEPS_MAX: usize = 128;
 
-/// Entities by name: an index of 4-byte numbers into a vector of boxed slots.
+/// Entities by name: an index of small places into a vector of boxed slots.
 pub(crate) struct Table<E: Entity> {
-    index: HashTable<u32>,
+    index: HashTable<Place>,
     slots: Vec<Option<Box<Slot<E>>>>,
     free: Vec<u32>,
     hand: usize,
+}
+
+/// Half of a name's hash, and the number of its slot.
+#[derive(Clone, Copy)]
+struct Place {
+    half: u32,
+    number: u32,
 }
 
 impl<E: Entity> Default for Table<E> {
@@ -36,11 +43,20 @@ impl<E: Entity> Table<E> {
     }
 
     pub(crate) fn find(&self, hash: u64, id: &EntityId) -> Option<u32> {
-        self.index
-            .find(hash, |number| {
-                self.get(*number).is_some_and(|slot| slot.id == *id)
-            })
-            .copied()
+        let half = half_of(hash);
+        let is_it = |place: &Place| {
+            let same = |slot: &Slot<E>| slot.id == *id;
+            place.half == half && self.get(place.number).is_some_and(same)
+        };
+        self.index.find(hash, is_it).map(|place| place.number)
+    }
+
+    /// The slot that an entity is in, unless another one's name has nearly the same hash. No slot is
+    /// looked at for that.
+    pub(crate) fn guess(&self, hash: u64) -> Option<u32> {
+        let half = half_of(hash);
+        let found = self.index.find(hash, |place| place.half == half);
+        found.map(|place| place.number)
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<&Slot<E>> {
@@ -62,16 +78,18 @@ impl<E: Entity> Table<E> {
             Some(vacant) => *vacant = slot,
             None => self.slots.push(slot),
         }
-        let slots = &self.slots;
+        let (slots, half) = (&self.slots, half_of(hash));
         self.index
-            .insert_unique(hash, number, |number| hash_of(slots, *number));
+            .insert_unique(hash, Place { half, number }, |place| {
+                hash_of(slots, place.number)
+            });
         Some(number)
     }
 
     pub(crate) fn remove(&mut self, number: u32) -> Option<Box<Slot<E>>> {
         let slot = self.slots.get_mut(place(number))?.take()?;
         let hash = stable_hash(slot.id.as_str().as_bytes());
-        if let Ok(found) = self.index.find_entry(hash, |other| *other == number) {
+        if let Ok(found) = self.index.find_entry(hash, |place| place.number == number) {
             found.remove();
         }
         self.free.push(number);
@@ -114,8 +132,13 @@ impl<E: Entity> Table<E> {
 
     /// The numbers of all slots.
     pub(crate) fn numbers(&self) -> Vec<u32> {
-        self.index.iter().copied().collect()
+        self.index.iter().map(|place| place.number).collect()
     }
+}
+
+/// The half of a hash that [`HashTable`] looks at least.
+fn half_of(hash: u64) -> u32 {
+    u32::try_from(hash >> 16 & u64::from(u32::MAX)).unwrap_or(0)
 }
 
 fn place(number: u32) -> usize {

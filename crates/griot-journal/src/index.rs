@@ -36,7 +36,7 @@ pub(crate) struct Staged {
     place: Place,
 }
 
-/// An append's entity: the hash of its name, and its slot where it has one.
+/// An append's entity: the hash of its name, and its slot where that is known.
 #[derive(Clone, Copy)]
 struct Found {
     hash: u64,
@@ -135,9 +135,7 @@ impl Index {
             }));
         }
         let before = staged.len();
-        // All are looked up before any is checked: looking up waits for memory, and does so for
-        // many at a time where nothing else stands between.
-        let found: Vec<_> = batch.appends.iter().map(|one| self.look_up(one)).collect();
+        let found = self.look_up(&batch.appends);
         for (number, (append, found)) in batch.appends.iter().zip(found).enumerate() {
             let own = batch.appends.get(..number).unwrap_or_default();
             match self.stage_one(append, found, own, undurable, log) {
@@ -152,10 +150,24 @@ impl Index {
         Ok(())
     }
 
-    fn look_up(&self, append: &Append) -> Found {
-        let hash = self.hasher.hash(append.entity.as_str());
-        let slot = self.find_hashed(hash, append.entity.as_str());
-        Found { hash, slot }
+    /// Finds the entities of all appends, step by step: each step waits for memory, and does so for
+    /// many at a time where nothing else stands between.
+    fn look_up(&self, appends: &[Append]) -> Vec<Found> {
+        let names = appends.iter().map(|append| append.entity.as_str());
+        let hashes: Vec<u64> = names.map(|name| self.hasher.hash(name)).collect();
+        let first_of = |&hash: &u64| {
+            let found = self.slots.find(hash, |&(other, _)| other == hash);
+            let slot = found.map(|&(_, slot)| slot);
+            Found { hash, slot }
+        };
+        let mut found: Vec<Found> = hashes.iter().map(first_of).collect();
+        for (found, append) in found.iter_mut().zip(appends) {
+            let entry = found.slot.and_then(|slot| self.entry(slot));
+            if entry.is_none_or(|entry| entry.id != append.entity) {
+                found.slot = None;
+            }
+        }
+        found
     }
 
     fn stage_one(
@@ -167,7 +179,7 @@ impl Index {
         log: &mut impl Log,
     ) -> Result<Staged, Refusal> {
         let Found { hash, slot } = found;
-        // An entity that is new may have been added by an append before this one.
+        // Another name may have the same hash, and an append before this one may have added it.
         let found = slot.or_else(|| self.find_hashed(hash, append.entity.as_str()));
         let key = append
             .answer

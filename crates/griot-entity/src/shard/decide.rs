@@ -86,8 +86,9 @@ impl<E: Entity> Shard<E> {
         let Some(slot) = self.table.get_mut(number) else {
             return self.turn_away(delivery, Failure::Unavailable);
         };
-        let mut cx =
-            Cx::new(slot.id.clone(), slot.seq, self.now).with_effects_recorded(slot.effects_at_seq);
+        let mut cx = Cx::new(slot.id.clone(), slot.seq, self.now)
+            .with_effects_recorded(slot.effects_at_seq)
+            .with_memory(std::mem::take(&mut self.spare.events));
         let decided = catch_unwind(AssertUnwindSafe(|| delivery.decide(&slot.state, &mut cx)));
         let (entity, decision) = match decided {
             Ok(Verdict::Accepted) => cx.into_parts(),
@@ -117,7 +118,7 @@ impl<E: Entity> Shard<E> {
         number: u32,
         mut delivery: BoxDelivery<E>,
         entity: EntityId,
-        decision: Decision<E>,
+        mut decision: Decision<E>,
     ) {
         let Some(slot) = self.table.get_mut(number) else {
             return self.turn_away(delivery, Failure::Unavailable);
@@ -168,6 +169,8 @@ impl<E: Entity> Shard<E> {
             self.turn_away(delivery, Failure::Unavailable);
             return self.forget_state(number);
         }
+        decision.events.clear();
+        self.spare.events = decision.events;
         self.building.bytes = self.building.bytes.saturating_add(bytes);
         self.take_append(number, append);
         self.building.pending.held.push(Held {

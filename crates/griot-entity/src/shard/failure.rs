@@ -21,6 +21,7 @@ impl<E: Entity> Shard<E> {
         };
         let Err(error) = result else {
             self.kind.health.mend();
+            self.spare.take_appends(batch);
             return self.make_visible(pending);
         };
         tracing::warn!(shard = %self.id, %error, appends = batch.appends.len(), "an append failed");

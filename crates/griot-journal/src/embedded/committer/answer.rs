@@ -86,7 +86,9 @@ impl Committer {
         for Grouped { request, outcome } in self.group.drain(..) {
             match (request, outcome) {
                 (request, Outcome::Refused(error)) => request.refuse(error),
-                (Request::Append { reply, .. }, Outcome::Staged(_, last_offset)) => {
+                (Request::Append { reply, batch, .. }, Outcome::Staged(_, last_offset)) => {
+                    // Whoever is told may want its memory for the next one.
+                    drop(batch);
                     drop(reply.send(Ok(Appended { last_offset })));
                 }
                 (Request::Claim { reply, .. }, Outcome::Claimed(_, epoch)) => {
