@@ -40,10 +40,21 @@ postgres_initialise() { # DATA
   mv "$1.new" "$1"
 }
 
+# To PostgreSQL a killed server that init has not collected yet is still alive, and its lock file holds. Not every
+# container has an init that collects.
+postgres_forget_zombie() { # LOCK_FILE
+  local former
+  { read -r former <"$1"; } 2>/dev/null || return 0
+  await 5 collected "$former" || rm "$1"
+}
+
+collected() { [ ! -e "/proc/$1" ]; }
+
 postgres_start() {
   local data=$ROOT/postgres/data
   postgres_user
   [ -d "$data" ] || postgres_initialise "$data"
+  postgres_forget_zombie "$data/postmaster.pid"
   # No socket: its path would be too long in a deep checkout.
   spawn postgres "${AS_POSTGRES[@]}" "$(postgres_program postgres)" -D "$data" -c unix_socket_directories= \
     -c listen_addresses=127.0.0.1 -c port="$(port postgres sql)" -c max_connections=200

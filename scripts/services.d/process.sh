@@ -31,6 +31,7 @@ port() { # SERVICE KIND
 # Keeps the ports a stopped service had, unless somebody else took one meanwhile.
 assign_ports() { # SERVICE
   local kind file
+  running "$1" || clean_up "$1"
   for kind in $("${1}_ports"); do
     file=$ROOT/$1/port.$kind
     if [ -s "$file" ] && ! running "$1" && listening "$(<"$file")"; then rm "$file"; fi
@@ -110,6 +111,11 @@ gone() { # PID…
   done
 }
 
+# What a service leaves running beside its process.
+clean_up() { # SERVICE
+  [ "$(type -t "${1}_clean_up")" != function ] || "${1}_clean_up"
+}
+
 answers_or_died() { # SERVICE
   "${1}_ready" 2>/dev/null || stopped "$1"
 }
@@ -127,6 +133,7 @@ kill_service() { # SERVICE
   read -ra members <<<"$(tree "$(pid_of "$1")")"
   kill -9 "${members[@]}" 2>/dev/null || true
   await 30 gone "${members[@]}" || die "$1 is still there after kill -9: ${members[*]}"
+  clean_up "$1"
 }
 
 stop_service() { # SERVICE
@@ -136,6 +143,7 @@ stop_service() { # SERVICE
     say "$1 did not stop in $STOP_SECONDS s: kill -9"
     kill_service "$1"
   fi
+  clean_up "$1"
 }
 
 # Kilobytes, a page shared by n processes counted as 1/n in each.

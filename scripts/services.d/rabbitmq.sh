@@ -39,9 +39,8 @@ log.console = true
 log.file = false
 CONF
   rabbitmq_program rabbitmq-server
-  # Without the first, a shell stays in front of the server; without the others, idle schedulers spin.
-  RUNNING_UNDER_SYSTEMD=1 \
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}' \
+  # Without the first, a shell stays in front of the server.
+  RUNNING_UNDER_SYSTEMD=1 RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
     spawn rabbitmq "${RABBITMQ_COMMAND[@]}"
 }
 
@@ -64,9 +63,9 @@ rabbitmq_greet() {
 }
 
 # The port mapper that the node started outlives it.
-rabbitmq_stopped() {
+rabbitmq_clean_up() {
   local port
-  port=$(port rabbitmq epmd)
+  port=$(port rabbitmq epmd 2>/dev/null) || return 0
   ERL_EPMD_PORT=$port epmd -kill >/dev/null 2>&1 || true
 }
 
