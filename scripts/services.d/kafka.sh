@@ -22,7 +22,8 @@ kafka_exports() {
 
 # Replication of one is all that one node has. What protects an acknowledged message from power loss in Kafka is its
 # replicas, so here it outlives kill -9, not a power cut. Topics are never made by a typing mistake: an adapter makes them,
-# with the number of partitions it was told.
+# with the number of partitions it was told. After kill -9 the controller refuses the new broker until the old one's session
+# has run out, by default after nine seconds.
 kafka_properties() {
   cat <<CONF
 process.roles=broker,controller
@@ -45,6 +46,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=8
 auto.create.topics.enable=false
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
 group.initial.rebalance.delay.ms=0
 CONF
 }

@@ -20,10 +20,16 @@ postgres_user() {
   AS_POSTGRES=()
   [ "$(id -u)" -eq 0 ] || return 0
   AS_POSTGRES=(setpriv --reuid=postgres --regid=postgres --init-groups)
-  "${AS_POSTGRES[@]}" test -x "$ROOT/postgres" && return
+  postgres_enters && return
   AS_POSTGRES+=(--inh-caps=+dac_read_search --ambient-caps=+dac_read_search)
-  "${AS_POSTGRES[@]}" test -x "$ROOT/postgres" ||
+  postgres_enters ||
     die "user postgres cannot enter $ROOT: set GRIOT_SERVICES to a folder that others can enter"
+}
+
+# Really enters: access(2), which `test -x` asks, leaves capabilities out.
+postgres_enters() {
+  # shellcheck disable=SC2016 # meant for the inner shell
+  "${AS_POSTGRES[@]}" sh -c 'cd "$1"' sh "$ROOT/postgres" 2>/dev/null
 }
 
 postgres_initialise() { # DATA
