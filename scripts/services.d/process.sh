@@ -40,12 +40,15 @@ assign_ports() { # SERVICE
   done
 }
 
-# A pid together with the moment the process began is never used twice; a zombie does not count as running.
+# A pid together with the moment the process began is never used twice. A zombie does not count as running, once its last
+# thread is gone: until then it holds its ports and files.
 began() { # PID
-  local stat fields
+  local stat fields threads
   { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
   read -ra fields <<<"${stat##*) }"
-  [ "${fields[0]}" != Z ] && echo "${fields[19]}"
+  threads=("/proc/$1/task"/*)
+  [ "${fields[0]}" != Z ] || [ ${#threads[@]} -gt 1 ] || return 1
+  echo "${fields[19]}"
 }
 
 running() { # SERVICE
