@@ -59,7 +59,7 @@ pub(crate) struct Settings {
     #[serde(with = "text")]
     pub(crate) journal: Journal,
 
-    /// Base URL of the seven order backends; `simulated` plays them in this process
+    /// Base URL of the seven order backends, http:// or https://; `simulated` plays them in this process
     #[arg(
         long,
         value_name = "URL",
@@ -68,6 +68,10 @@ pub(crate) struct Settings {
     )]
     #[serde(with = "text")]
     pub(crate) backends: Backends,
+
+    /// PEM file of certificate authorities that may sign for https:// backends, beside the machine's own
+    #[arg(long, value_name = "FILE", env = "GRIOT_BACKENDS_CA")]
+    pub(crate) backends_ca: Option<PathBuf>,
 
     /// How long each call to a backend may take before it is tried again
     #[arg(
@@ -166,6 +170,7 @@ impl Settings {
             return Ok(self);
         };
         let text = std::fs::read_to_string(&path).map_err(|source| Failure::ConfigurationFile {
+            flag: "--config",
             path: path.clone(),
             source,
         })?;

@@ -64,6 +64,14 @@ async fn a_wrong_flag_or_value_exits_two_and_is_named() {
             &["--config", "/no/such/file.toml"],
         ),
         (
+            &["serve", "--backends-ca", "/no/such/ca.pem"],
+            &["--backends-ca", "/no/such/ca.pem"],
+        ),
+        (
+            &["serve", "--backends-ca", "/dev/null"],
+            &["--backends-ca", "/dev/null", "PEM"],
+        ),
+        (
             &["backends", "--listen", "127.0.0.1:0", "--fail-rate", "3"],
             &["--fail-rate", "3"],
         ),

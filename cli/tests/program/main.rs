@@ -15,3 +15,4 @@ mod ordering;
 mod overload;
 mod process;
 mod shutdown;
+mod tls;
