@@ -138,12 +138,15 @@ Examples:
 When the data directory does not open:
   in use            another griot has it: stop that one, or give this one its own --data-dir
   no space left     nothing acknowledged is lost: free some space and start again
+  gone              there was a log, or there are snapshots of one: restore the whole directory
+                    from its latest backup; to begin anew, choose another --data-dir
   newer format      a newer griot wrote it: start that one, or restore a copy made before
   damaged           the start is refused and the file and byte are named, because going on would
                     hide what was lost. 1. Keep a copy of the whole directory as it is. 2. Check
                     the disk and the memory; a copy read elsewhere may be whole. 3. Restore the
                     directory from its latest backup. A record cut short at the very end of the
-                    log by a crash was never acknowledged; it is cut off without being asked.";
+                    log by a crash was never acknowledged; it is cut off without being asked, and a warning
+                    names the file, the byte and how many bytes.";
 
 /// A service that `griot serve` can run.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]

@@ -193,6 +193,19 @@ async fn a_data_directory_that_cannot_be_one_is_refused() {
 }
 
 #[tokio::test]
+async fn a_data_directory_whose_log_is_gone_is_refused_and_says_what_to_do() {
+    let data = TempDir::new().unwrap();
+    Griot::serve(data.path(), &[]).ready().await;
+    fs::remove_dir_all(data.path().join("journal")).unwrap();
+    let (code, said) = serve_ends(data.path()).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(
+        &said,
+        &[data.path().to_str().unwrap(), "gone", "backup", "--help"],
+    );
+}
+
+#[tokio::test]
 async fn an_address_in_use_is_refused_and_named() {
     let data = TempDir::new().unwrap();
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
