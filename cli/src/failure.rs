@@ -48,6 +48,9 @@ pub(crate) enum Failure {
         /// Why it did not start.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The description of an API cannot be written.
+    #[error("cannot write the description of the API")]
+    Description(#[source] serde_json::Error),
     /// The HTTP client cannot be built.
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),

@@ -54,7 +54,9 @@ async fn start(settings: &Settings) -> Result<(Server, Orders), Failure> {
     let griot = griot::open(&settings.data_dir)
         .await
         .map_err(|error| failed(error.into()))?;
-    let orders = Orders::start(griot, backends, OrdersConfig::default())
+    let mut config = OrdersConfig::default();
+    config.calls.give_up_after = settings.backend_give_up_after.0;
+    let orders = Orders::start(griot, backends, config)
         .await
         .map_err(|error| failed(error.into()))?;
     let ready = {
@@ -62,7 +64,7 @@ async fn start(settings: &Settings) -> Result<(Server, Orders), Failure> {
         move || orders.ready()
     };
     let app = shell::around(orders.router(), &Orders::openapi(), rendered, ready)
-        .map_err(|error| failed(error.into()))?;
+        .map_err(Failure::Description)?;
     let room = Room::make(settings.connections_max);
     let server = Server::bind(settings.listen.0, room, app, shell::busy())?;
     Ok((server, orders))

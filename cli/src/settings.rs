@@ -84,6 +84,17 @@ pub(crate) struct Settings {
     #[serde(with = "text")]
     pub(crate) backend_timeout: Span,
 
+    /// How long a backend may keep failing before its order needs attention; `POST /orders/{id}/resume` then goes on
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "DUR",
+        env = "GRIOT_BACKEND_GIVE_UP_AFTER",
+        default_value = "5m"
+    )]
+    #[serde(with = "text")]
+    pub(crate) backend_give_up_after: Span,
+
     /// How long the simulated backends take to answer
     #[arg(
         long,

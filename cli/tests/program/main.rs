@@ -14,5 +14,6 @@ mod kill_loop;
 mod ordering;
 mod overload;
 mod process;
+mod serving;
 mod shutdown;
 mod tls;

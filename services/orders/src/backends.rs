@@ -5,12 +5,14 @@
 mod authorities;
 mod books;
 mod client;
+mod served;
 mod simulation;
 mod transport;
 pub mod wire;
 
 pub use authorities::Authorities;
-pub use simulation::{Simulation, router};
+pub use served::{openapi, router};
+pub use simulation::Simulation;
 
 use crate::OrdersError;
 use axum::http::{Method, StatusCode};
