@@ -10,6 +10,7 @@
 mod audit;
 mod backends;
 mod bad_input;
+mod full_disk;
 mod kill_loop;
 mod ordering;
 mod overload;
