@@ -32,7 +32,7 @@ impl Disk {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", DISK, "griot-full-disk"]);
         let mounted = mount.arg(directory.path()).status();
-        mounted.ok()?.success().then_some(Self(directory))
+        mounted.ok()?.success().then(|| Self(directory))
     }
 
     fn data(&self) -> PathBuf {
