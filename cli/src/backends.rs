@@ -3,17 +3,16 @@
 use std::io::{Write, stdout};
 use std::num::NonZeroU32;
 
-use axum::routing::get;
 use clap::Args;
-use griot_orders::backends::{Simulation, router};
+use griot_orders::backends::{Simulation, openapi, router};
 
 use crate::failure::Failure;
 use crate::limits::Room;
 use crate::server::Server;
 use crate::settings::Address;
-use crate::shell;
 use crate::signals::Signals;
 use crate::span::Span;
+use crate::{metrics, shell};
 
 /// Connections served at a time.
 const CONNECTIONS_MAX: NonZeroU32 = NonZeroU32::new(8192).unwrap();
@@ -64,9 +63,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut signals = Signals::take()?;
     let simulation = Simulation::new(arguments.latency.0, arguments.fail_rate, arguments.decline);
     let room = Room::make(CONNECTIONS_MAX);
-    let app = router(simulation)
-        .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(async || "ready\n"));
+    let app = shell::around(router(simulation), &openapi(), metrics::start(), || Ok(()))
+        .map_err(Failure::Description)?;
     let server = Server::bind(arguments.listen.0, room, app, shell::busy())?;
     announce(&server);
     tokio::select! {

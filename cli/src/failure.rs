@@ -12,9 +12,11 @@ pub(crate) enum Failure {
     /// A configuration key or value is wrong, or two of them do not go together.
     #[error("{0}")]
     Configuration(String),
-    /// The configuration file cannot be read.
-    #[error("cannot read the file given with --config, {}; check its path and permissions", .path.display())]
+    /// A file that a flag names cannot be read.
+    #[error("cannot read the file given with {flag}, {}; check its path and permissions", .path.display())]
     ConfigurationFile {
+        /// The flag.
+        flag: &'static str,
         /// The file as given.
         path: PathBuf,
         /// Why it cannot be read.
@@ -46,6 +48,9 @@ pub(crate) enum Failure {
         /// Why it did not start.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The description of an API cannot be written.
+    #[error("cannot write the description of the API")]
+    Description(#[source] serde_json::Error),
     /// The HTTP client cannot be built.
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),

@@ -32,7 +32,7 @@ pub(crate) fn start() -> PrometheusHandle {
         .and_then(PrometheusBuilder::install_recorder);
     #[expect(
         clippy::expect_used,
-        reason = "the buckets are constant and `serve` starts it once"
+        reason = "the buckets are constant and each command starts it once"
     )]
     let handle = handle.expect("the first and only recorder");
     describe_counter!(REQUESTS, "Requests answered, by method, route and status");

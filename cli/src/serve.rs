@@ -1,9 +1,10 @@
 //! `griot serve`: starts services, answers for them, and stops them in order.
 
+use std::path::Path;
 use std::time::Duration;
 
 use griot::Drained;
-use griot_orders::backends::Simulation;
+use griot_orders::backends::{Authorities, Simulation};
 use griot_orders::{Backends, Orders, OrdersConfig};
 
 use crate::backends::announce;
@@ -49,19 +50,13 @@ async fn start(settings: &Settings) -> Result<(Server, Orders), Failure> {
         service: "orders",
         source,
     };
-    let backends = match &settings.backends {
-        settings::Backends::Simulated => {
-            let latency = settings.backend_latency.0;
-            Backends::simulated(Simulation::new(latency, 0.0, Vec::new()))
-        }
-        settings::Backends::Http(url) => {
-            Backends::http(url, settings.backend_timeout.0).map_err(|error| failed(error.into()))?
-        }
-    };
+    let backends = backends(settings)?;
     let griot = griot::open(&settings.data_dir)
         .await
         .map_err(|error| failed(error.into()))?;
-    let orders = Orders::start(griot, backends, OrdersConfig::default())
+    let mut config = OrdersConfig::default();
+    config.calls.give_up_after = settings.backend_give_up_after.0;
+    let orders = Orders::start(griot, backends, config)
         .await
         .map_err(|error| failed(error.into()))?;
     let ready = {
@@ -69,10 +64,47 @@ async fn start(settings: &Settings) -> Result<(Server, Orders), Failure> {
         move || orders.ready()
     };
     let app = shell::around(orders.router(), &Orders::openapi(), rendered, ready)
-        .map_err(|error| failed(error.into()))?;
+        .map_err(Failure::Description)?;
     let room = Room::make(settings.connections_max);
     let server = Server::bind(settings.listen.0, room, app, shell::busy())?;
     Ok((server, orders))
+}
+
+/// The backends that the settings name.
+fn backends(settings: &Settings) -> Result<Backends, Failure> {
+    let authorities = match &settings.backends_ca {
+        Some(path) => authorities(path)?,
+        None => Authorities::platform(),
+    };
+    match &settings.backends {
+        settings::Backends::Simulated => {
+            let latency = settings.backend_latency.0;
+            Ok(Backends::simulated(Simulation::new(
+                latency,
+                0.0,
+                Vec::new(),
+            )))
+        }
+        settings::Backends::Http(url) => {
+            let timeout = settings.backend_timeout.0;
+            Backends::http_trusting(&authorities, url, timeout)
+                .map_err(|error| Failure::Configuration(format!("--backends: {error}")))
+        }
+    }
+}
+
+fn authorities(path: &Path) -> Result<Authorities, Failure> {
+    let pem = std::fs::read(path).map_err(|source| Failure::ConfigurationFile {
+        flag: "--backends-ca",
+        path: path.to_owned(),
+        source,
+    })?;
+    Authorities::and_of_pem(&pem).map_err(|error| {
+        let path = path.display();
+        Failure::Configuration(format!(
+            "the file given with --backends-ca, {path}: {error}"
+        ))
+    })
 }
 
 /// Ends intake, lets requests and orders in flight finish until the deadline, and leaves the rest,

@@ -59,7 +59,7 @@ pub(crate) struct Settings {
     #[serde(with = "text")]
     pub(crate) journal: Journal,
 
-    /// Base URL of the seven order backends; `simulated` plays them in this process
+    /// Base URL of the seven order backends, http:// or https://; `simulated` plays them in this process
     #[arg(
         long,
         value_name = "URL",
@@ -68,6 +68,10 @@ pub(crate) struct Settings {
     )]
     #[serde(with = "text")]
     pub(crate) backends: Backends,
+
+    /// PEM file of certificate authorities that may sign for https:// backends, beside the machine's own
+    #[arg(long, value_name = "FILE", env = "GRIOT_BACKENDS_CA")]
+    pub(crate) backends_ca: Option<PathBuf>,
 
     /// How long each call to a backend may take before it is tried again
     #[arg(
@@ -79,6 +83,17 @@ pub(crate) struct Settings {
     )]
     #[serde(with = "text")]
     pub(crate) backend_timeout: Span,
+
+    /// How long a backend may keep failing before its order needs attention; `POST /orders/{id}/resume` then goes on
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "DUR",
+        env = "GRIOT_BACKEND_GIVE_UP_AFTER",
+        default_value = "5m"
+    )]
+    #[serde(with = "text")]
+    pub(crate) backend_give_up_after: Span,
 
     /// How long the simulated backends take to answer
     #[arg(
@@ -134,12 +149,15 @@ Examples:
 When the data directory does not open:
   in use            another griot has it: stop that one, or give this one its own --data-dir
   no space left     nothing acknowledged is lost: free some space and start again
+  gone              there was a log, or there are snapshots of one: restore the whole directory
+                    from its latest backup; to begin anew, choose another --data-dir
   newer format      a newer griot wrote it: start that one, or restore a copy made before
   damaged           the start is refused and the file and byte are named, because going on would
                     hide what was lost. 1. Keep a copy of the whole directory as it is. 2. Check
                     the disk and the memory; a copy read elsewhere may be whole. 3. Restore the
                     directory from its latest backup. A record cut short at the very end of the
-                    log by a crash was never acknowledged; it is cut off without being asked.";
+                    log by a crash was never acknowledged; it is cut off without being asked, and a warning
+                    names the file, the byte and how many bytes.";
 
 /// A service that `griot serve` can run.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
@@ -166,6 +184,7 @@ impl Settings {
             return Ok(self);
         };
         let text = std::fs::read_to_string(&path).map_err(|source| Failure::ConfigurationFile {
+            flag: "--config",
             path: path.clone(),
             source,
         })?;

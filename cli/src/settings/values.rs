@@ -93,7 +93,7 @@ impl FromStr for Backends {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "simulated" => Ok(Self::Simulated),
-            _ => base_url(text).map(Self::Http),
+            _ => url_of(text, &["http", "https"]).map(Self::Http),
         }
     }
 }
@@ -109,9 +109,15 @@ impl Display for Backends {
 
 /// Checks that `text` is a plain `http://` URL and takes the slash off its end.
 pub(crate) fn base_url(text: &str) -> Result<String, String> {
-    let wrong = || format!("`{text}` is not a base URL: write http://HOST[:PORT][/PATH]");
+    url_of(text, &["http"])
+}
+
+fn url_of(text: &str, schemes: &[&str]) -> Result<String, String> {
+    let forms = schemes.join("://… or ");
+    let wrong = || format!("`{text}` is not a base URL: write {forms}://HOST[:PORT][/PATH]");
     let url = reqwest::Url::parse(text).map_err(|_| wrong())?;
-    let plain = url.scheme() == "http" && url.query().is_none() && url.fragment().is_none();
+    let plain =
+        schemes.contains(&url.scheme()) && url.query().is_none() && url.fragment().is_none();
     if !plain || url.host_str().is_none_or(str::is_empty) {
         return Err(wrong());
     }

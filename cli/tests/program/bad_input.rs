@@ -64,6 +64,14 @@ async fn a_wrong_flag_or_value_exits_two_and_is_named() {
             &["--config", "/no/such/file.toml"],
         ),
         (
+            &["serve", "--backends-ca", "/no/such/ca.pem"],
+            &["--backends-ca", "/no/such/ca.pem"],
+        ),
+        (
+            &["serve", "--backends-ca", "/dev/null"],
+            &["--backends-ca", "/dev/null", "PEM"],
+        ),
+        (
             &["backends", "--listen", "127.0.0.1:0", "--fail-rate", "3"],
             &["--fail-rate", "3"],
         ),
@@ -182,6 +190,19 @@ async fn a_data_directory_that_cannot_be_one_is_refused() {
         assert_says(&said, &[path.to_str().unwrap()]);
     }
     assert_eq!(fs::read_to_string(file).unwrap(), "not a directory");
+}
+
+#[tokio::test]
+async fn a_data_directory_whose_log_is_gone_is_refused_and_says_what_to_do() {
+    let data = TempDir::new().unwrap();
+    Griot::serve(data.path(), &[]).ready().await;
+    fs::remove_dir_all(data.path().join("journal")).unwrap();
+    let (code, said) = serve_ends(data.path()).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(
+        &said,
+        &[data.path().to_str().unwrap(), "gone", "backup", "--help"],
+    );
 }
 
 #[tokio::test]

@@ -10,8 +10,11 @@
 mod audit;
 mod backends;
 mod bad_input;
+mod full_disk;
 mod kill_loop;
 mod ordering;
 mod overload;
 mod process;
+mod serving;
 mod shutdown;
+mod tls;

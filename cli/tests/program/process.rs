@@ -59,6 +59,16 @@ impl Griot {
         Self::of(command)
     }
 
+    /// Starts `griot serve orders` on a free port, with its warnings going to a file.
+    pub(crate) fn serve_logging(data: &Path, more: &[&str]) -> (Self, Log) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut command = command(&[&serve(data)[..], more].concat());
+        command
+            .env("RUST_LOG", "warn")
+            .stderr(file.reopen().expect("a file"));
+        (Self::of(command), Log(file))
+    }
+
     fn of(mut command: Command) -> Self {
         let mut child = command.spawn().expect("griot starts");
         let (announce, listening) = oneshot::channel();
@@ -75,16 +85,7 @@ impl Griot {
 
     /// Starts `griot serve orders` on a free port.
     pub(crate) fn serve(data: &Path, more: &[&str]) -> Self {
-        let data = data.to_str().expect("a path that is text");
-        let serve = [
-            "serve",
-            "orders",
-            "--listen",
-            "127.0.0.1:0",
-            "--data-dir",
-            data,
-        ];
-        Self::start(&[&serve, more].concat())
+        Self::start(&[&serve(data)[..], more].concat())
     }
 
     /// The base URL that it prints once it is ready.
@@ -138,6 +139,28 @@ impl Griot {
 
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+}
+
+fn serve(data: &Path) -> [&str; 6] {
+    let data = data.to_str().expect("a path that is text");
+    [
+        "serve",
+        "orders",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        data,
+    ]
+}
+
+/// What a process wrote to stderr.
+pub(crate) struct Log(tempfile::NamedTempFile);
+
+impl Log {
+    /// All of it, so far.
+    pub(crate) fn read(&self) -> String {
+        std::fs::read_to_string(self.0.path()).expect("text")
     }
 }
 

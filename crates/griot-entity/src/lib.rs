@@ -64,6 +64,7 @@ mod effects;
 mod entities;
 mod entity_ref;
 mod error;
+mod forgotten;
 mod health;
 mod history;
 mod keys;

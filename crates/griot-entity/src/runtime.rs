@@ -73,6 +73,11 @@ impl GriotBuilder {
         self
     }
 
+    /// The journal it will run on.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.shared.journal
+    }
+
     /// Claims every shard, takes up the effects that have no outcome yet, and runs.
     ///
     /// # Errors

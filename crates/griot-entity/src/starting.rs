@@ -282,8 +282,10 @@ async fn take_up_effects<E: Entity>(kind: &Kind<E>) -> Result<(), EntityError> {
 
 fn perform_timer<E: Entity>(kind: &Arc<Kind<E>>) -> Perform {
     let kind = Arc::clone(kind);
-    Arc::new(move |job| {
+    Arc::new(move |job, turn| {
         let kind = Arc::clone(&kind);
+        // All that is left is to wait for its entity.
+        drop(turn);
         Box::pin(async move {
             let Effect::Timer { name, payload, .. } = &job.record.effect else {
                 return Ended::Settled;
@@ -305,8 +307,10 @@ fn perform_timer<E: Entity>(kind: &Arc<Kind<E>>) -> Perform {
 
 fn perform_message<E: Entity>(kind: &Arc<Kind<E>>) -> Perform {
     let kind = Arc::clone(kind);
-    Arc::new(move |job: Job| {
+    Arc::new(move |job: Job, turn| {
         let kind = Arc::clone(&kind);
+        // All that is left is to wait for the two entities.
+        drop(turn);
         Box::pin(async move {
             let Effect::Message { to, name, payload } = &job.record.effect else {
                 return Ended::Settled;

@@ -71,7 +71,7 @@ impl EmbeddedLog {
     ///
     /// [`JournalError::Locked`] where another process has it, [`JournalError::Corrupt`] where
     /// something does not check out that a cut-off write does not explain,
-    /// [`JournalError::NewerVersion`], [`JournalError::Full`], and [`JournalError::Io`].
+    /// [`JournalError::Missing`] where the whole log is gone, [`JournalError::NewerVersion`], [`JournalError::Full`], and [`JournalError::Io`].
     pub fn open(directory: impl AsRef<Path>, options: Options) -> Result<Self, JournalError> {
         Self::open_on(Arc::new(Files), directory, options)
     }

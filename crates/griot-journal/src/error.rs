@@ -34,6 +34,16 @@ pub enum JournalError {
         /// What does not check out.
         reason: String,
     },
+    /// There was a log here, and it is gone. Opening is refused: an empty log would hide what was lost.
+    #[error(
+        "the log in {} is gone, though there was one: restore the whole directory from a backup, or \
+         choose another one to begin anew",
+        path.display()
+    )]
+    Missing {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// A newer griot wrote this.
     #[error(
         "{} was written in format {found}, and this program reads up to {supported}: use a newer griot",

@@ -117,6 +117,11 @@ impl EmbeddedSnapshots {
         })
     }
 
+    /// Whether no entity was ever seen with a snapshot here.
+    pub fn is_empty(&self) -> bool {
+        self.known.hashes().is_empty()
+    }
+
     fn change<'a>(
         &self,
         change: impl FnOnce(oneshot::Sender<Result<(), JournalError>>) -> Change,

@@ -92,13 +92,19 @@ pub use griot_journal as journal;
 /// # Errors
 ///
 /// What [`EmbeddedLog::open`] and [`EmbeddedSnapshots::open`] say: a directory that another process
-/// has, that cannot be written, or whose log does not check out.
+/// has, that cannot be written, or whose log does not check out. [`JournalError::Missing`] also where
+/// there are snapshots of entities and a log without a single event.
 pub async fn open(directory: impl Into<PathBuf>) -> Result<GriotBuilder, JournalError> {
     let directory = directory.into();
     // Reading a long log takes a while.
     let opening = tokio::task::spawn_blocking(move || {
         let journal = EmbeddedLog::open(&directory, Options::default())?;
-        Ok((journal, EmbeddedSnapshots::open(&directory)?))
+        let snapshots = EmbeddedSnapshots::open(&directory)?;
+        // A snapshot is taken of events that are durable, so the log that had them is not this one.
+        if journal.stats().events == 0 && !snapshots.is_empty() {
+            return Err(JournalError::Missing { path: directory });
+        }
+        Ok((journal, snapshots))
     });
     let opened = opening
         .await

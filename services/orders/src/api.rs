@@ -7,6 +7,8 @@ mod parameters;
 mod place;
 mod view;
 
+pub(crate) use view::ProblemDocument;
+
 use crate::Orders;
 use crate::order::{CancelError, NotStuck, Order, OtherOrder};
 use axum::Router;

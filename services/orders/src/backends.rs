@@ -2,12 +2,17 @@
 //! ways meet the same code, which turns every answer, no answer and a wrong answer into what an
 //! order can act on.
 
+mod authorities;
 mod books;
+mod client;
+mod served;
 mod simulation;
 mod transport;
 pub mod wire;
 
-pub use simulation::{Simulation, router};
+pub use authorities::Authorities;
+pub use served::{openapi, router};
+pub use simulation::Simulation;
 
 use crate::OrdersError;
 use axum::http::{Method, StatusCode};
@@ -59,15 +64,29 @@ impl Backends {
         }
     }
 
-    /// The backends under `base_url`. A call that takes longer than `timeout`, from the
-    /// connection to the last byte of the answer, counts as not answered.
+    /// The backends under `base_url`, which is `http://…` or `https://…`. A call that takes longer
+    /// than `timeout`, from the connection to the last byte of the answer, counts as not answered.
     ///
     /// # Errors
     ///
-    /// [`OrdersError::BackendsUrl`] if `base_url` is no `http://` URL with a host.
+    /// [`OrdersError::BackendsUrl`] if `base_url` is none with a host, or is `https://` on a machine
+    /// that trusts no authority.
     pub fn http(base_url: &str, timeout: Duration) -> Result<Self, OrdersError> {
+        Self::http_trusting(&Authorities::platform(), base_url, timeout)
+    }
+
+    /// The backends under `base_url`, where certificates signed by `authorities` are good.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Backends::http`].
+    pub fn http_trusting(
+        authorities: &Authorities,
+        base_url: &str,
+        timeout: Duration,
+    ) -> Result<Self, OrdersError> {
         Ok(Self {
-            transport: Transport::http(base_url, timeout)?,
+            transport: Transport::http(base_url, timeout, authorities)?,
         })
     }
 

@@ -14,6 +14,12 @@ pub enum OrdersError {
         /// What it must be.
         reason: String,
     },
+    /// What should be certificates of authorities is not.
+    #[error("{reason}: give one or more certificates in PEM, from -----BEGIN CERTIFICATE----- on")]
+    Authorities {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The runtime did not start.
     #[error("the orders cannot be taken up: {0}")]
     Start(#[from] EntityError),

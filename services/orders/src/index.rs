@@ -2,21 +2,26 @@
 //! is kept in memory and built from the journal, so it may be thrown away at any time.
 
 use crate::order::{OrderEvent, OrderState, Placed, Progress};
-use griot::core::{Offset, Seq, Timestamp};
+use griot::core::{Seq, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use uuid::Uuid;
 
 /// How many orders are listed. Beyond it, the ones that ended first are left out; they can still
 /// be asked for by id.
 const ORDERS_MAX: usize = 200_000;
 
-/// The orders, by the place in the journal where each began.
+/// When an order was placed, and its id where several were at once: orders that are placed
+/// concurrently may stand in the journal in another order.
+type Age = (Timestamp, Uuid);
+
+/// The orders, by their age.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    by_offset: BTreeMap<Offset, Summary>,
-    by_id: HashMap<Uuid, Offset>,
+    by_age: BTreeMap<Age, Summary>,
+    by_id: HashMap<Uuid, Age>,
     /// Those that have ended, in the order in which they did.
-    ended: VecDeque<Offset>,
+    ended: VecDeque<Age>,
 }
 
 /// What a list says of an order.
@@ -49,22 +54,23 @@ pub(crate) struct UnknownAfter;
 
 impl Index {
     /// Takes in what happened to the order `id`.
-    pub(crate) fn apply(&mut self, id: Uuid, offset: Offset, seq: Seq, event: &OrderEvent) {
+    pub(crate) fn apply(&mut self, id: Uuid, seq: Seq, event: &OrderEvent) {
         if let OrderEvent::OrderPlaced(placed) = event {
-            self.by_id.insert(id, offset);
-            self.by_offset.insert(offset, Summary::of(id, placed));
+            let age = (placed.placed_at, id);
+            self.by_id.insert(id, age);
+            self.by_age.insert(age, Summary::of(id, placed));
         }
         // One that is listed no more changes no more, either.
-        let Some(offset) = self.by_id.get(&id) else {
+        let Some(age) = self.by_id.get(&id) else {
             return;
         };
-        let Some(summary) = self.by_offset.get_mut(offset) else {
+        let Some(summary) = self.by_age.get_mut(age) else {
             return;
         };
         let had_ended = summary.has_ended();
         summary.apply(seq, event);
         if summary.has_ended() && !had_ended {
-            self.ended.push_back(*offset);
+            self.ended.push_back(*age);
         }
         self.forget_ended();
     }
@@ -72,17 +78,17 @@ impl Index {
     /// Forgets orders that ended first. Where more than twice as many are under way, as while a
     /// backend is down for long, the oldest of those go as well; they stay readable by id.
     fn forget_ended(&mut self) {
-        while self.by_offset.len() > 2 * ORDERS_MAX
-            && let Some((_, summary)) = self.by_offset.pop_first()
+        while self.by_age.len() > 2 * ORDERS_MAX
+            && let Some((_, summary)) = self.by_age.pop_first()
         {
             self.by_id.remove(&summary.id);
         }
-        while self.by_offset.len() > ORDERS_MAX
-            && let Some(offset) = self.ended.pop_front()
+        while self.by_age.len() > ORDERS_MAX
+            && let Some(age) = self.ended.pop_front()
         {
             // One that needed attention after all stays listed until it ends again.
-            if self.by_offset.get(&offset).is_some_and(Summary::has_ended)
-                && let Some(summary) = self.by_offset.remove(&offset)
+            if self.by_age.get(&age).is_some_and(Summary::has_ended)
+                && let Some(summary) = self.by_age.remove(&age)
             {
                 self.by_id.remove(&summary.id);
             }
@@ -92,12 +98,12 @@ impl Index {
     /// Those that `query` asks for, newest first.
     pub(crate) fn list(&self, query: &Query) -> Result<Vec<Summary>, UnknownAfter> {
         let before = match query.after {
-            Some(id) => *self.by_id.get(&id).ok_or(UnknownAfter)?,
-            None => Offset::MAX,
+            Some(id) => Bound::Excluded(*self.by_id.get(&id).ok_or(UnknownAfter)?),
+            None => Bound::Unbounded,
         };
         let older = self
-            .by_offset
-            .range(..before)
+            .by_age
+            .range((Bound::Unbounded, before))
             .rev()
             .map(|(_, summary)| summary);
         Ok(older
@@ -165,7 +171,7 @@ mod tests {
         Uuid::from_u64_pair(0, n)
     }
 
-    fn placed(customer: &str) -> OrderEvent {
+    fn placed(at: u64, customer: &str) -> OrderEvent {
         let request = OrderRequest {
             customer: customer.into(),
             merchant: "M".into(),
@@ -177,7 +183,7 @@ mod tests {
             promo: None,
         };
         OrderEvent::OrderPlaced(Placed {
-            placed_at: Timestamp::from_micros(0),
+            placed_at: Timestamp::from_micros(i64::try_from(at).unwrap()),
             request,
         })
     }
@@ -194,7 +200,7 @@ mod tests {
         let mut index = Index::default();
         for n in 1..=orders {
             let customer = if n % 2 == 1 { "A" } else { "B" };
-            index.apply(id(n), Offset(n), Seq(1), &placed(customer));
+            index.apply(id(n), Seq(1), &placed(n, customer));
         }
         index
     }
@@ -251,9 +257,23 @@ mod tests {
     }
 
     #[test]
+    fn orders_are_listed_by_when_they_were_placed_and_then_by_id_however_they_were_recorded() {
+        let mut index = Index::default();
+        for (n, at) in [(3, 7), (1, 7), (4, 5), (2, 7), (5, 9)] {
+            index.apply(id(n), Seq(1), &placed(at, "A"));
+        }
+        assert_eq!(listed(&index, &all()), [5, 3, 2, 1, 4]);
+        let after = |n| Query {
+            after: Some(id(n)),
+            ..all()
+        };
+        assert_eq!(listed(&index, &after(2)), [1, 4]);
+    }
+
+    #[test]
     fn orders_are_found_by_state_customer_and_merchant() {
         let mut index = index(4);
-        index.apply(id(3), Offset(9), Seq(2), &OrderEvent::OrderCompleted {});
+        index.apply(id(3), Seq(2), &OrderEvent::OrderCompleted {});
         let completed = Some(OrderState::Completed);
         assert_eq!(
             listed(
@@ -304,12 +324,11 @@ mod tests {
         };
         index.apply(
             id(1),
-            Offset(2),
             Seq(2),
             &OrderEvent::CustomerFetched { name: "Ada".into() },
         );
-        index.apply(id(1), Offset(3), Seq(3), &OrderEvent::OrderPriced(amounts));
-        index.apply(id(1), Offset(4), Seq(4), &stuck());
+        index.apply(id(1), Seq(3), &OrderEvent::OrderPriced(amounts));
+        index.apply(id(1), Seq(4), &stuck());
         let summary = &index.list(&all()).unwrap()[0];
         assert_eq!((summary.seq, summary.total), (Seq(4), Some(2)));
         assert_eq!(summary.state, OrderState::NeedsAttention);
@@ -321,12 +340,12 @@ mod tests {
         let beyond = u64::try_from(ORDERS_MAX).unwrap();
         let mut index = index(beyond);
         let done = OrderEvent::OrderCompleted {};
-        index.apply(id(7), Offset(beyond + 1), Seq(2), &done);
-        index.apply(id(2), Offset(beyond + 2), Seq(2), &done);
+        index.apply(id(7), Seq(2), &done);
+        index.apply(id(2), Seq(2), &done);
         for n in beyond + 1..=beyond + 3 {
-            index.apply(id(n), Offset(n + 10), Seq(1), &placed("A"));
+            index.apply(id(n), Seq(1), &placed(n, "A"));
         }
-        assert_eq!(index.by_offset.len(), ORDERS_MAX + 1);
+        assert_eq!(index.by_age.len(), ORDERS_MAX + 1);
         let listed = |n| index.by_id.contains_key(&id(n));
         assert!(!listed(7) && !listed(2) && listed(1) && listed(beyond + 3));
     }

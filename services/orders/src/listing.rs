@@ -21,15 +21,27 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
 /// The list, and whether it has caught up with the journal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listing {
     index: RwLock<Index>,
+    /// How far the journal had come when this process began: what is behind it happened in here.
+    began: Offset,
     caught_up: AtomicBool,
     /// How far it has read.
     reached: watch::Sender<Offset>,
 }
 
 impl Listing {
+    /// An empty list, in a process that found the journal at `began`.
+    pub(crate) fn new(began: Offset) -> Self {
+        Self {
+            index: RwLock::default(),
+            began,
+            caught_up: AtomicBool::new(false),
+            reached: watch::Sender::default(),
+        }
+    }
+
     pub(crate) fn is_caught_up(&self) -> bool {
         self.caught_up.load(Ordering::Acquire)
     }
@@ -38,8 +50,7 @@ impl Listing {
     /// placed; not for long, for a list that is a little behind is better than none.
     pub(crate) async fn catch_up(&self, journal: &dyn Journal) {
         let reached = *self.reached.borrow();
-        // Ready at once where the journal is ahead.
-        let Some(Ok(tip)) = journal.advanced(reached).now_or_never() else {
+        let Some(tip) = tip_beyond(journal, reached) else {
             return;
         };
         let mut reaching = self.reached.subscribe();
@@ -97,20 +108,25 @@ impl Listing {
     }
 
     fn apply(&self, events: &[RecordedEvent]) {
-        let is_live = self.is_caught_up();
         let events: Vec<_> = events
             .iter()
             .filter_map(|event| Some((event, read(event)?)))
             .collect();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         for (recorded, (id, event)) in &events {
-            index.apply(*id, recorded.offset, recorded.seq, event);
-            if is_live {
+            index.apply(*id, recorded.seq, event);
+            if recorded.offset > self.began {
                 let name = recorded.event.name.to_string();
                 metrics::counter!("orders_events_total", "event" => name).increment(1);
             }
         }
     }
+}
+
+/// How far the journal has come, where that is beyond `reached`.
+pub(crate) fn tip_beyond(journal: &dyn Journal, reached: Offset) -> Option<Offset> {
+    // Ready at once where the journal is ahead.
+    journal.advanced(reached).now_or_never()?.ok()
 }
 
 /// An event this program cannot read is left out of the list, loudly; the order itself says why.
@@ -120,4 +136,43 @@ fn read(recorded: &RecordedEvent) -> Option<(Uuid, OrderEvent)> {
         .inspect_err(|error| tracing::error!(entity = %recorded.entity, seq = %recorded.seq, %error, "the list of orders leaves out an event"))
         .ok()?;
     Some((Uuid::try_parse(recorded.entity.id()).ok()?, event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use griot::core::{EntityId, Seq, Timestamp};
+    use griot::journal::EventRecord;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    fn completed(offset: u64) -> RecordedEvent {
+        RecordedEvent {
+            offset: Offset(offset),
+            entity: EntityId::new(Order::KIND, &Uuid::from_u64_pair(0, offset).to_string())
+                .unwrap(),
+            seq: Seq(1),
+            at: Timestamp::from_micros(0),
+            event: EventRecord {
+                name: "OrderCompleted".into(),
+                version: 1,
+                tags: Vec::new(),
+                payload: "{}".into(),
+            },
+            metadata: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_happens_while_the_list_catches_up_is_counted_and_what_happened_before_is_not() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let counted = recorder.handle();
+        let listing = Listing::new(Offset(3));
+        assert!(!listing.is_caught_up());
+        metrics::with_local_recorder(&recorder, || {
+            listing.apply(&(1..=5).map(completed).collect::<Vec<_>>());
+        });
+        let rendered = counted.render();
+        let line = "orders_events_total{event=\"OrderCompleted\"} 2";
+        assert!(rendered.contains(line), "{rendered}");
+    }
 }

@@ -3,10 +3,11 @@
 use crate::backends::Backends;
 use crate::config::OrdersConfig;
 use crate::index::{Query, Summary, UnknownAfter};
-use crate::listing::Listing;
+use crate::listing::{Listing, tip_beyond};
 use crate::order::Order;
 use crate::{OrdersError, api, calls};
 use axum::Router;
+use griot::core::Offset;
 use griot::{Drained, EntityError, EntityRef, Griot, GriotBuilder};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,11 +47,12 @@ impl Orders {
         backends: Backends,
         config: OrdersConfig,
     ) -> Result<Self, OrdersError> {
+        let began = tip_beyond(&**griot.journal(), Offset::ZERO).unwrap_or(Offset::ZERO);
         let griot = griot
             .entity(calls::entities(&backends, &config))
             .start()
             .await?;
-        let listing = Arc::new(Listing::default());
+        let listing = Arc::new(Listing::new(began));
         let follower = Arc::clone(&listing).follow(Arc::clone(griot.journal()));
         Ok(Self(Arc::new(Inner {
             follower: tokio::spawn(follower),

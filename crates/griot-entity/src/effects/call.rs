@@ -160,7 +160,7 @@ impl<E: Entity> CallKind<E> {
             outcome,
             ..
         } = self;
-        Arc::new(move |job| {
+        Arc::new(move |job, turn| {
             let (kind, function) = (Arc::clone(&kind), Arc::clone(&function));
             Box::pin(async move {
                 let Effect::Call { payload, .. } = &job.record.effect else {
@@ -174,6 +174,7 @@ impl<E: Entity> CallKind<E> {
                         None => return Ended::Again,
                     },
                 };
+                drop(turn);
                 let delivered = outcome(Arc::clone(&kind), job.clone(), payload, result.clone());
                 settled(&kind, &job, delivered.await, result)
             })

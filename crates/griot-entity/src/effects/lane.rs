@@ -8,7 +8,7 @@ use bytes::Bytes;
 use griot_actor::mailbox::Receiver;
 use griot_core::{CallFailed, Effect, EffectId, EffectRecord, EntityId, Timestamp};
 use griot_journal::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -17,6 +17,9 @@ use crate::batch::DueEffect;
 
 /// The longest sleep until a due time: a clock that was set is noticed within this.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// How many outcomes of a lane may wait for their entities, beyond the attempts that run.
+const OUTCOMES_WAITING_MAX: usize = 4_096;
 
 /// An effect in a lane.
 #[derive(Clone, Debug)]
@@ -66,8 +69,12 @@ pub(crate) enum Ended {
     Undelivered(Result<Bytes, CallFailed>),
 }
 
+/// The leave to run an attempt. It is given back with the attempt's end, so that an outcome which
+/// waits for its entity, however long, holds up no other attempt.
+pub(crate) type Turn = OwnedSemaphorePermit;
+
 /// Performs an effect once.
-pub(crate) type Perform = Arc<dyn Fn(Job) -> BoxFuture<'static, Ended> + Send + Sync>;
+pub(crate) type Perform = Arc<dyn Fn(Job, Turn) -> BoxFuture<'static, Ended> + Send + Sync>;
 
 /// How fast a lane goes.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +95,9 @@ pub(crate) struct Lane {
     waiting: BTreeMap<(Timestamp, u64), Box<Job>>,
     /// Where each job waits; `None` while it runs.
     places: HashMap<(EntityId, EffectId), Option<(Timestamp, u64)>>,
+    /// Attempts, and outcomes on their way to their entities.
     running: JoinSet<(Box<Job>, Ended)>,
+    turns: Arc<Semaphore>,
     arrivals: u64,
 }
 
@@ -109,6 +118,9 @@ impl Lane {
             waiting: BTreeMap::new(),
             places: HashMap::new(),
             running: JoinSet::new(),
+            turns: Arc::new(Semaphore::new(
+                pace.concurrency_max.min(Semaphore::MAX_PERMITS),
+            )),
             arrivals: 0,
         }
     }
@@ -130,7 +142,8 @@ impl Lane {
                         self.take(message);
                     }
                 }
-                () = sleep(pause) => {}
+                _ = Arc::clone(&self.turns).acquire_owned(), if pause.is_none() => {}
+                () = sleep(pause.unwrap_or(SLEEP_MAX)) => {}
             }
         }
         while self.running.join_next().await.is_some() {}
@@ -156,26 +169,32 @@ impl Lane {
         self.waiting.insert(place, job);
     }
 
-    /// Starts what is due and has room; says how long nothing more can be.
-    fn start_due(&mut self) -> Duration {
+    /// Starts what is due and has room; says how long nothing more can be, `None` where the next
+    /// turn that is given back will be taken.
+    fn start_due(&mut self) -> Option<Duration> {
         let now = self.clock.now();
-        while self.running.len() < self.pace.concurrency_max {
+        let running_max = self
+            .pace
+            .concurrency_max
+            .saturating_add(OUTCOMES_WAITING_MAX);
+        while self.running.len() < running_max {
             let Some(first) = self.waiting.first_entry() else {
                 break;
             };
             let (due, _) = *first.key();
             if due > now {
-                return due.since(now).min(SLEEP_MAX);
+                return Some(due.since(now).min(SLEEP_MAX));
             }
+            let turn = Arc::clone(&self.turns).try_acquire_owned().ok()?;
             let mut job = first.remove();
             self.places
                 .insert((job.entity.clone(), job.record.id), None);
             job.attempts = job.attempts.saturating_add(1);
             job.first_attempt.get_or_insert_with(Instant::now);
-            let performing = (self.perform)((*job).clone());
+            let performing = (self.perform)((*job).clone(), turn);
             self.running.spawn(async move { (job, performing.await) });
         }
-        SLEEP_MAX
+        Some(SLEEP_MAX)
     }
 
     fn finish(&mut self, ended: Result<(Box<Job>, Ended), tokio::task::JoinError>) {

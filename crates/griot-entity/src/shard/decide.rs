@@ -2,13 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use griot_core::{Cx, Decision, Effect, Entity, EntityId, Seq};
-use griot_journal::{Append, Snapshot};
+use griot_core::{Cx, Decision, Effect, EffectId, Entity, EntityId, Seq};
+use griot_journal::{Append, Metadata, Snapshot};
 
 use super::{Shard, append};
 use crate::batch::{DueEffect, Held};
 use crate::delivery::{BoxDelivery, Verdict};
 use crate::error::Failure;
+use crate::forgotten::Forgotten;
 use crate::recovery;
 use crate::slot::{Phase, Slot};
 
@@ -63,12 +64,10 @@ impl<E: Entity> Shard<E> {
             && !slot.is_unsettled(effect)
         {
             // What settled it may be undone yet: then this is tried again.
-            let certain = slot.last_batch <= self.durable_batch;
-            return delivery.fail(if certain {
-                Failure::Settled
-            } else {
-                Failure::Busy
-            });
+            if slot.last_batch > self.durable_batch {
+                return delivery.fail(Failure::Busy);
+            }
+            return self.settle_forgotten(number, delivery, effect);
         }
         let certain = slot.last_batch <= self.durable_batch;
         match answered_before(slot, delivery) {
@@ -80,6 +79,29 @@ impl<E: Entity> Shard<E> {
             }
             Known::Not(delivery, failure) => self.turn_away(delivery, failure),
         }
+    }
+
+    /// Settles an effect that the entity does not know: in the journal, which may know it, so that it
+    /// is not performed again at the next start.
+    fn settle_forgotten(&mut self, number: u32, delivery: BoxDelivery<E>, effect: EffectId) {
+        let Some(slot) = self.table.get_mut(number) else {
+            return self.turn_away(delivery, Failure::Unavailable);
+        };
+        let append = Append {
+            entity: slot.id.clone(),
+            expected: slot.seq,
+            at: self.now,
+            events: Vec::new(),
+            effects: Vec::new(),
+            settled: vec![effect],
+            answer: None,
+            metadata: Metadata::new(),
+        };
+        self.take_append(number, append);
+        self.building.pending.held.push(Held {
+            slot: number,
+            delivery: Box::new(Forgotten(delivery)),
+        });
     }
 
     fn decide_new(&mut self, number: u32, mut delivery: BoxDelivery<E>) {

@@ -453,3 +453,65 @@ async fn g10_outcomes_that_cannot_be_recorded_yet_hold_up_no_other_call() {
     assert_eq!(outcomes(&bob, 1).await, ["\"b\""]);
     assert_eq!(griot.effects(), 1, "hers is still to be recorded");
 }
+
+#[tokio::test]
+async fn g10_an_outcome_whose_entity_does_not_come_back_holds_up_no_other_call() {
+    let gate = Gate::new();
+    let hanging = entities().call(quick(), |_: Fetch, _: CallContext| std::future::pending());
+    let griot = start_on(Arc::clone(&gate) as _, hanging).await;
+    let alice = ledger(&griot, "alice");
+    alice.ask(Want::Fetch("a".into())).await.unwrap();
+    gate.hold_reads_of(Some(alice.id().clone()));
+    drop((alice, griot));
+
+    let policy = CallPolicy {
+        concurrency_max: 1,
+        ..quick()
+    };
+    let ran = Keys::default();
+    let seen = Arc::clone(&ran);
+    let working = entities().call(policy, move |Fetch(what), context: CallContext| {
+        note(&seen, &context);
+        async move { Ok(what) }
+    });
+    let griot = start_on(Arc::clone(&gate) as _, working).await;
+    let (alice, bob) = (ledger(&griot, "alice"), ledger(&griot, "bob"));
+    for n in 1..=3 {
+        bob.ask(Want::Fetch(n.to_string())).await.unwrap();
+        outcomes(&bob, n).await;
+    }
+    assert_eq!(griot.effects(), 1, "hers waits for her");
+    gate.hold_reads_of(None);
+    assert_eq!(outcomes(&alice, 1).await, ["\"a\""]);
+    settled(&griot).await;
+    assert!(ran.lock().unwrap().values().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn g6_an_effect_of_deleted_events_is_performed_once_and_never_at_a_later_start() {
+    let journal = Arc::new(MemoryJournal::new());
+    let hanging = entities().call(quick(), |_: Fetch, _: CallContext| std::future::pending());
+    let griot = start_on(Arc::clone(&journal) as _, hanging).await;
+    let alice = ledger(&griot, "alice");
+    alice.ask(Want::Fetch("a".into())).await.unwrap();
+    alice.ask(Add(1)).await.unwrap();
+    let seq = alice.read(|_, seq| seq).await.unwrap();
+    Journal::delete(&*journal, alice.id(), seq).await.unwrap();
+    drop((alice, griot));
+
+    let ran = Keys::default();
+    for _ in 0..3 {
+        let seen = Arc::clone(&ran);
+        let working = entities().call(quick(), move |Fetch(what), context: CallContext| {
+            note(&seen, &context);
+            async move { Ok(what) }
+        });
+        let griot = start_on(Arc::clone(&journal) as _, working).await;
+        settled(&griot).await;
+        let left = journal.unsettled("ledger", None, 10).await.unwrap();
+        assert_eq!(left, [], "settled in the journal, too");
+        ledger(&griot, "alice").ask(Add(1)).await.unwrap();
+    }
+    let ran: Vec<_> = ran.lock().unwrap().values().copied().collect();
+    assert_eq!(ran, [1]);
+}

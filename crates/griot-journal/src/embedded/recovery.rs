@@ -19,6 +19,9 @@ use super::wire::{Cursor, skim};
 use crate::index::{Index, Place};
 use crate::{JournalError, ShardId};
 
+/// The file that says that there is a log, beside the directory that holds it.
+const BEGUN: &str = "BEGUN";
+
 /// A log as it was found.
 #[derive(Debug)]
 pub(crate) struct Recovered {
@@ -38,9 +41,17 @@ pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
     for number in numbers {
         found.push(open(maker, number)?);
     }
+    let has_begun = has_begun(maker)?;
     if found.is_empty() {
+        if has_begun {
+            let path = maker.root.clone();
+            return Err(JournalError::Missing { path });
+        }
         sync_ancestors(maker)?;
         found.push(maker.make(1, maker.segment_bytes.min(FIRST_SEGMENT_BYTES))?);
+    }
+    if !has_begun {
+        begin(maker)?;
     }
     let mut last = found.len().saturating_sub(1);
     while last > 0 && is_unused(maker, found.get(last))? {
@@ -70,6 +81,22 @@ pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
         tail,
         next,
     })
+}
+
+/// Whether this directory was ever seen with a log.
+fn has_begun(maker: &Maker) -> Result<bool, JournalError> {
+    let names = maker.storage.list(&maker.root);
+    let names = names.map_err(|error| maker.failed("list", &maker.root, error))?;
+    Ok(names.iter().any(|name| name == BEGUN))
+}
+
+/// Says that there is a log, now that its first segment is durable. Should all of it go missing, the
+/// next start can tell that from a directory that never had one.
+fn begin(maker: &Maker) -> Result<(), JournalError> {
+    let path = maker.root.join(BEGUN);
+    let made = maker.storage.create(&path);
+    made.map_err(|error| maker.failed("make", &path, error))?;
+    sync_dir(maker, &maker.root)
 }
 
 /// Makes the directory's own name durable, and those of the directories above it that may be new.
@@ -215,7 +242,15 @@ impl Walk<'_> {
             .filter(|&last| last >= at)
         {
             match judge(&bytes, at, segment.salt, self.number) {
-                Verdict::Unfinished if is_last => soiled = last.saturating_add(1),
+                Verdict::Unfinished if is_last => {
+                    soiled = last.saturating_add(1);
+                    tracing::warn!(
+                        file = %self.maker.path(segment.number).display(),
+                        position = at,
+                        bytes = soiled.saturating_sub(at),
+                        "a write was cut off at the end of the log: its bytes are removed, nobody was told that they are stored"
+                    );
+                }
                 Verdict::Unfinished => {
                     return Err(self.corrupt(
                         segment,

@@ -1,11 +1,13 @@
 //! Torn tails are cut off; everything else that does not check out is reported with its place.
 
+use std::sync::Mutex;
+
 use griot_core::{Offset, Seq};
 use griot_journal::{Filter, Journal, JournalError, SeqRange};
 use griot_testkit::SimDisk;
 use griot_testkit::journal::entity;
 
-use super::workload::{SEGMENT_BYTES, block_on, one, open, segment, write};
+use super::workload::{ROOT, SEGMENT_BYTES, block_on, one, open, segment, write};
 
 /// A journal with three commits of which nobody closed it, and where its frames end.
 fn three_commits(last: Vec<u8>) -> (SimDisk, Vec<usize>) {
@@ -140,6 +142,73 @@ fn a_missing_segment_is_reported() {
         disk.lose(segment(number));
         assert_corrupt(&disk, number, 0..=0);
     }
+}
+
+/// What `run` has to say, line by line.
+fn logged(run: impl FnOnce()) -> Vec<String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let lines = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(Mutex::new(file.reopen().unwrap()))
+        .finish();
+    tracing::subscriber::with_default(lines, run);
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_cut_off_is_said_with_its_file_place_and_length_and_nothing_else_is() {
+    let (disk, ends) = three_commits(vec![b'x'; 100]);
+    let opened = |disk: &SimDisk| logged(|| drop(open(disk).unwrap()));
+    assert_eq!(opened(&disk.copy()), Vec::<String>::new(), "it was whole");
+    disk.edit(segment(1), |bytes| bytes[ends[3] - 10..].fill(0));
+    let lines = opened(&disk);
+    let [line] = &lines[..] else {
+        panic!("{lines:?}")
+    };
+    for what in ["WARN", &segment(1)] {
+        assert!(line.contains(what), "`{what}` is missing in: {line}");
+    }
+    let number = |name: &str| -> usize {
+        let (_, value) = line.split_once(name).unwrap();
+        value.split(' ').next().unwrap().parse().unwrap()
+    };
+    let (position, bytes) = (number("position="), number("bytes="));
+    assert!((ends[2]..ends[3]).contains(&position), "{line}");
+    assert_eq!(position + bytes, ends[3] - 10, "{line}");
+    assert_eq!(opened(&disk), Vec::<String>::new(), "it is cut off once");
+}
+
+#[track_caller]
+fn assert_gone(disk: &SimDisk) {
+    let error = open(disk).map(drop).unwrap_err();
+    assert!(matches!(error, JournalError::Missing { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains(ROOT) && said.contains("backup"), "{said}");
+}
+
+#[test]
+fn a_log_that_is_gone_is_not_taken_for_one_that_never_was() {
+    let (disk, _) = three_commits(Vec::new());
+    disk.lose(segment(1));
+    assert_gone(&disk);
+    assert_gone(&disk);
+    let disk = segments();
+    for name in disk.files() {
+        if name.to_string_lossy().contains("/journal/") {
+            disk.lose(name);
+        }
+    }
+    assert_gone(&disk);
+}
+
+#[test]
+fn a_directory_from_before_it_said_that_it_has_a_log_opens_and_says_so_then() {
+    let (disk, _) = three_commits(Vec::new());
+    disk.lose(format!("{ROOT}/BEGUN"));
+    assert_eq!(last_seq(&disk), 3);
+    disk.lose(segment(1));
+    assert_gone(&disk);
 }
 
 #[test]

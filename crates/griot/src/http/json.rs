@@ -130,9 +130,9 @@ fn broken(error: impl fmt::Display) -> Problem {
 /// The path of the wrong field. serde reports a missing or repeated one at its parent, so its
 /// name is taken from the text; a wrong body as a whole has no field to name.
 fn field(path: &str, detail: &str) -> String {
-    let named = detail
-        .strip_prefix("missing field `")
-        .or_else(|| detail.strip_prefix("duplicate field `"))
+    let named = ["missing", "duplicate"]
+        .iter()
+        .find_map(|what| detail.strip_prefix(what)?.strip_prefix(" field `"))
         .and_then(|rest| rest.split('`').next());
     match (path, named) {
         (".", Some(name)) => name.to_owned(),
@@ -184,6 +184,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only whether it can be read is of interest")]
     struct Order {
         customer: String,
@@ -191,6 +192,7 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only whether it can be read is of interest")]
     struct Item {
         id: String,
@@ -238,6 +240,11 @@ mod tests {
         invalid(r#"{"customer":7}"#, "customer");
         invalid(r#"{"customer":null}"#, "customer");
         invalid(r#"{"customer":"c","customer":"d"}"#, "customer");
+        invalid(r#"{"customer":"c","note":7,"items":[]}"#, "note");
+        invalid(
+            r#"{"customer":"c","items":[{"id":"i","quantity":1}]}"#,
+            "items[0].quantity",
+        );
         invalid(r#"{"customer":"c","items":{}}"#, "items");
         invalid(r#"{"customer":"c","items":[["i",1]]}"#, "items[0]");
         invalid(

@@ -15,10 +15,10 @@ use griot::Moment;
 use griot::core::{Seq, Timestamp};
 use griot::http::Problem;
 use griot::journal::{RecordedEvent, SeqRange};
-use reqwest::Url;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use std::time::Duration;
+use url::Url;
 use uuid::Uuid;
 
 const LIMIT_DEFAULT: usize = 50;

@@ -2,17 +2,12 @@
 //! some of them fail in the ways real services fail.
 
 use super::books::{Asked, Books, Verdict, Will};
-use super::wire::{
-    Created, InvoiceChange, NewInvoice, NewPayment, Notification, Party, Product, Promotion,
-};
+use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
 use griot::core::stable_hash;
-use griot::http::{self, IdempotencyKey, Problem};
+use griot::http::Problem;
 use serde::Serialize;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +37,13 @@ struct Shared {
     fail_rate: f64,
     declined: Vec<String>,
     books: Mutex<Books>,
+}
+
+/// A write under its key.
+pub(super) struct Write {
+    pub(super) key: String,
+    pub(super) asked: Asked,
+    pub(super) will: Will,
 }
 
 /// How a request fails.
@@ -134,7 +136,19 @@ impl Simulation {
         }
     }
 
-    async fn look_up<T: Serialize>(&self, id: String, found: impl FnOnce(String) -> T) -> Response {
+    /// Whether payments by this method are declined.
+    pub(super) fn declines(&self, method: &str) -> bool {
+        self.shared
+            .declined
+            .iter()
+            .any(|declined| declined == method)
+    }
+
+    pub(super) async fn look_up<T: Serialize>(
+        &self,
+        id: String,
+        found: impl FnOnce(String) -> T,
+    ) -> Response {
         self.answer(|| {
             if id.starts_with(MISSING) {
                 return Problem::not_found(format!("there is no {id}")).into_response();
@@ -144,8 +158,13 @@ impl Simulation {
         .await
     }
 
-    async fn perform(&self, request: Request, done: impl FnOnce(String) -> Response) -> Response {
-        let Request { key, asked, will } = request;
+    /// Takes effect once per key; `done` makes the answer of an id.
+    pub(super) async fn perform(
+        &self,
+        write: Write,
+        done: impl FnOnce(String) -> Response,
+    ) -> Response {
+        let Write { key, asked, will } = write;
         self.answer(|| {
             let mut books = self
                 .shared
@@ -154,7 +173,10 @@ impl Simulation {
                 .unwrap_or_else(PoisonError::into_inner);
             match books.perform(&key, asked, will) {
                 Verdict::Done => done(format!("{:016X}", stable_hash(key.as_bytes()))),
-                Verdict::Declined => StatusCode::PAYMENT_REQUIRED.into_response(),
+                Verdict::Declined => {
+                    let detail = "the payment was declined; pay by another method";
+                    Problem::new(StatusCode::PAYMENT_REQUIRED, detail).into_response()
+                }
                 Verdict::Conflict => {
                     Problem::invalid("Idempotency-Key", "was used for another request")
                         .into_response()
@@ -172,169 +194,4 @@ fn cut() -> Response {
         Err::<Vec<u8>, _>(gone)
     }))
     .into_response()
-}
-
-/// The seven over HTTP, and `GET /books`.
-pub fn router(simulation: Simulation) -> Router {
-    let router = Router::new()
-        .route("/customers/{id}", get(customer))
-        .route("/merchants/{id}", get(merchant))
-        .route("/promotions/{id}", get(promotion))
-        .route("/products/{id}", get(product))
-        .route("/invoices", post(create_invoice))
-        .route("/invoices/{id}", put(change_invoice))
-        .route("/payments", post(pay))
-        .route("/notifications", post(notify))
-        .route("/books", get(books))
-        .with_state(simulation);
-    http::answer_with_problems(router)
-}
-
-async fn customer(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
-    simulation.look_up(id, |id| party("Customer", id)).await
-}
-
-async fn merchant(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
-    simulation.look_up(id, |id| party("Merchant", id)).await
-}
-
-fn party(kind: &str, id: String) -> Party {
-    Party {
-        email: format!("{id}@example.com"),
-        name: format!("{kind} {id}"),
-        id,
-    }
-}
-
-async fn promotion(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
-    let found = |id: String| {
-        // At most 50, so it fits.
-        let discount = u8::try_from(stable_hash(id.as_bytes()) % 51).unwrap_or_default();
-        Promotion {
-            name: format!("{discount}% off"),
-            discount,
-            id,
-        }
-    };
-    simulation.look_up(id, found).await
-}
-
-async fn product(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
-    let found = |id: String| {
-        // At most 9,999, so it fits.
-        let price = 100 + i64::try_from(stable_hash(id.as_bytes()) % 9_900).unwrap_or_default();
-        Product {
-            name: format!("Product {id}"),
-            price,
-            id,
-        }
-    };
-    simulation.look_up(id, found).await
-}
-
-/// A write under its key.
-struct Request {
-    key: String,
-    asked: Asked,
-    will: Will,
-}
-
-impl Request {
-    fn new(
-        key: Option<IdempotencyKey>,
-        (what, subject, amount): (String, String, Option<i64>),
-        body: &impl Serialize,
-    ) -> Result<Self, Problem> {
-        let IdempotencyKey(key) =
-            key.ok_or_else(|| Problem::malformed("a POST or PUT must carry Idempotency-Key"))?;
-        let bytes = serde_json::to_vec(&(&what, &subject, body))
-            .map_err(|error| Problem::malformed(error.to_string()))?;
-        let asked = Asked {
-            what,
-            subject,
-            amount,
-            fingerprint: stable_hash(&bytes),
-        };
-        Ok(Self {
-            key,
-            asked,
-            will: Will::Do,
-        })
-    }
-}
-
-async fn create_invoice(
-    State(simulation): State<Simulation>,
-    key: Option<IdempotencyKey>,
-    http::Json(invoice): http::Json<NewInvoice>,
-) -> Result<Response, Problem> {
-    if invoice.subtotal.checked_sub(invoice.discount) != Some(invoice.total) {
-        return Err(Problem::invalid("total", "must be subtotal - discount"));
-    }
-    let about = (
-        "invoice".to_owned(),
-        invoice.order.clone(),
-        Some(invoice.total),
-    );
-    let request = Request::new(key, about, &invoice)?;
-    Ok(simulation
-        .perform(request, |id| created(format!("INV-{id}")))
-        .await)
-}
-
-async fn change_invoice(
-    State(simulation): State<Simulation>,
-    Path(id): Path<String>,
-    key: Option<IdempotencyKey>,
-    http::Json(change): http::Json<InvoiceChange>,
-) -> Result<Response, Problem> {
-    let request = Request::new(key, ("void".to_owned(), id, None), &change)?;
-    Ok(simulation
-        .perform(request, |_| Json(change).into_response())
-        .await)
-}
-
-async fn pay(
-    State(simulation): State<Simulation>,
-    key: Option<IdempotencyKey>,
-    http::Json(payment): http::Json<NewPayment>,
-) -> Result<Response, Problem> {
-    let about = (
-        "payment".to_owned(),
-        payment.invoice_id.clone(),
-        Some(payment.amount),
-    );
-    let mut request = Request::new(key, about, &payment)?;
-    if simulation.shared.declined.contains(&payment.method_id) {
-        request.will = Will::Decline;
-    }
-    Ok(simulation
-        .perform(request, |id| created(format!("PMT-{id}")))
-        .await)
-}
-
-async fn notify(
-    State(simulation): State<Simulation>,
-    key: Option<IdempotencyKey>,
-    http::Json(notification): http::Json<Notification>,
-) -> Result<Response, Problem> {
-    let what = format!("{} {}", notification.to.name(), notification.kind.name());
-    let request = Request::new(key, (what, notification.order.clone(), None), &notification)?;
-    Ok(simulation
-        .perform(request, |_| StatusCode::ACCEPTED.into_response())
-        .await)
-}
-
-fn created(id: String) -> Response {
-    (StatusCode::CREATED, Json(Created { id })).into_response()
-}
-
-async fn books(State(simulation): State<Simulation>) -> Result<Response, Problem> {
-    let json = simulation.books().map_err(|error| {
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("the books: {error}"),
-        )
-    })?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
 }

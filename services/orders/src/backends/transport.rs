@@ -1,34 +1,34 @@
 //! How a request reaches the backends and what comes back: a status and a bounded body in time,
 //! or the reason why not.
 
-use super::{Failure, wire};
+use super::client::{self, HttpClient};
+use super::{Authorities, Failure, wire};
 use crate::OrdersError;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Method, Request, Response, StatusCode, header};
-use reqwest::Url;
 use serde::de::DeserializeOwned;
 use std::error::Error;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use tower::ServiceExt;
+use url::Url;
 
 /// The longest answer that is read. The longest valid one is far below.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
-/// How long an idle connection is kept for the next call: shorter than servers commonly keep
-/// theirs, so that a call seldom meets a connection that is being closed.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
     way: Way,
     base: Url,
     timeout: Duration,
+    /// Every call fails of it, and one line says so.
+    untrusted: Arc<Once>,
 }
 
 #[derive(Debug, Clone)]
 enum Way {
-    Http(reqwest::Client),
+    Http(HttpClient),
     InProcess(Router),
 }
 
@@ -49,30 +49,33 @@ impl Transport {
             way: Way::InProcess(router),
             base,
             timeout,
+            untrusted: Arc::new(Once::new()),
         }
     }
 
-    pub(super) fn http(base_url: &str, timeout: Duration) -> Result<Self, OrdersError> {
+    pub(super) fn http(
+        base_url: &str,
+        timeout: Duration,
+        authorities: &Authorities,
+    ) -> Result<Self, OrdersError> {
         let refused = |reason: String| OrdersError::BackendsUrl {
             url: base_url.to_owned(),
             reason,
         };
         let base = Url::parse(base_url).map_err(|error| refused(error.to_string()))?;
-        if base.scheme() != "http" || !base.has_host() {
-            return Err(refused("it must be http://HOST[:PORT][/PATH]".to_owned()));
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
+            return Err(refused(
+                "it must be http://HOST[:PORT][/PATH] or https://…".to_owned(),
+            ));
         }
         if base.query().is_some() || base.fragment().is_some() {
             return Err(refused("it must not have a query or a fragment".to_owned()));
         }
-        let client = reqwest::Client::builder()
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| refused(chain(&error)))?;
         Ok(Self {
-            way: Way::Http(client),
+            way: Way::Http(client::to(&base, authorities).map_err(refused)?),
             base,
             timeout,
+            untrusted: Arc::new(Once::new()),
         })
     }
 
@@ -112,7 +115,13 @@ impl Transport {
         };
         match tokio::time::timeout(self.timeout, exchange).await {
             Err(_) => Err(retry(&format!("no answer within {:?}", self.timeout))),
-            Ok(Err(error)) => Err(retry(&chain(&*error))),
+            Ok(Err(error)) => {
+                if client::is_untrusted(&*error) {
+                    self.untrusted
+                        .call_once(|| warn_of_untrusted(&self.base, &chain(&*error)));
+                }
+                Err(retry(&chain(&*error)))
+            }
             Ok(Ok((status, body))) => Ok(Answer {
                 asked,
                 status,
@@ -148,8 +157,8 @@ impl Transport {
     ) -> Result<Response<Body>, Box<dyn Error + Send + Sync>> {
         match &self.way {
             Way::Http(client) => {
-                let response = client.execute(request.try_into()?).await?;
-                Ok(Response::<reqwest::Body>::from(response).map(Body::new))
+                let response = client.request(request.map(Body::from)).await?;
+                Ok(response.map(Body::new))
             }
             Way::InProcess(router) => Ok(router.clone().oneshot(request.map(Body::from)).await?),
         }
@@ -176,6 +185,14 @@ impl Answer {
     }
 }
 
+fn warn_of_untrusted(base: &Url, error: &str) {
+    tracing::warn!(
+        backends = %base, error,
+        "the certificate of the backends is not trusted: name the one of the authority that signed \
+         it (`griot serve --backends-ca FILE`); calls are tried again meanwhile, no order is lost"
+    );
+}
+
 /// An error with all its causes in one line: the outermost text alone seldom says why.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
@@ -187,19 +204,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_http_url_with_a_host_is_taken() {
-        let seconds = Duration::from_secs(1);
-        assert!(Transport::http("http://127.0.0.1:7071", seconds).is_ok());
-        assert!(Transport::http("http://backends/api/v1/", seconds).is_ok());
-        for url in [
-            "",
-            "backends",
-            "https://backends",
-            "ftp://x",
-            "http://",
-            "http://x?y=1",
-        ] {
-            let error = Transport::http(url, seconds).unwrap_err().to_string();
+    fn only_an_http_or_https_url_with_a_host_is_taken() {
+        let transport =
+            |url: &str| Transport::http(url, Duration::from_secs(1), &Authorities::platform());
+        assert!(transport("http://127.0.0.1:7071").is_ok());
+        assert!(transport("http://backends/api/v1/").is_ok());
+        for url in ["", "backends", "ftp://x", "http://", "http://x?y=1"] {
+            let error = transport(url).unwrap_err().to_string();
             assert!(error.contains(&format!("`{url}`")), "{error}");
         }
     }
@@ -207,7 +218,8 @@ mod tests {
     #[test]
     fn a_path_below_the_base_is_kept_and_ids_stay_one_segment() {
         for base in ["http://host/api", "http://host/api/"] {
-            let transport = Transport::http(base, Duration::from_secs(1)).unwrap();
+            let second = Duration::from_secs(1);
+            let transport = Transport::http(base, second, &Authorities::platform()).unwrap();
             let path = ["products", "a/b?c#d ü%2F"];
             let request = transport
                 .request(Method::GET, &path, None, Vec::new())

@@ -4,6 +4,7 @@
 use griot::http::Object;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The longest id, in bytes, of anything that has one.
 pub const ID_BYTES_MAX: usize = 255;
@@ -30,7 +31,7 @@ pub fn check_id(id: &str) -> Result<(), String> {
 }
 
 /// A customer or a merchant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Party {
     /// Its id.
     pub id: String,
@@ -42,7 +43,7 @@ pub struct Party {
 }
 
 /// What a promotion takes off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Promotion {
     /// Its id.
     pub id: String,
@@ -55,7 +56,7 @@ pub struct Promotion {
 }
 
 /// What a product costs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Product {
     /// Its id.
     pub id: String,
@@ -68,7 +69,7 @@ pub struct Product {
 }
 
 /// An invoice to be created.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NewInvoice {
     /// The order it is for.
     pub order: String,
@@ -85,14 +86,14 @@ pub struct NewInvoice {
 }
 
 /// A change to an invoice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InvoiceChange {
     /// The state it shall have.
     pub state: InvoiceState,
 }
 
 /// What an invoice can be changed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InvoiceState {
     /// Nobody has to pay it any more.
@@ -100,7 +101,7 @@ pub enum InvoiceState {
 }
 
 /// A payment to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NewPayment {
     /// The invoice to pay.
     pub invoice_id: String,
@@ -111,7 +112,7 @@ pub struct NewPayment {
 }
 
 /// A message to somebody who takes part in an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Notification {
     /// Which of the two it goes to.
     pub to: Audience,
@@ -126,7 +127,9 @@ pub struct Notification {
 }
 
 /// Who takes part in an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Audience {
     /// Who sells.
@@ -146,7 +149,9 @@ impl Audience {
 }
 
 /// What a notification is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
     /// There is an order to fulfil.
@@ -172,7 +177,7 @@ impl Notice {
 }
 
 /// The answer to a creation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Created {
     /// The id of what was created.
     #[serde(deserialize_with = "id")]

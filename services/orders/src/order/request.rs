@@ -11,8 +11,10 @@ pub const ITEMS_MAX: usize = 1_000;
 /// The most of one item.
 pub const QTY_MAX: u32 = 1_000_000;
 
-/// An order as somebody sends it.
+/// An order as somebody sends it. What it does not know it refuses: an order that leaves out what
+/// its customer wrote would be another order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "customer": "CUST-001", "merchant": "MRCN-001", "payment": "CARD-001",
     "items": [{"id": "IT-001", "qty": 1}, {"id": "IT-002", "qty": 2}], "promo": "PROM-001",
@@ -38,6 +40,7 @@ pub struct OrderRequest {
 
 /// One line of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct LineItem {
     /// The product.
     #[schema(min_length = 1, max_length = 255)]

@@ -118,6 +118,19 @@ async fn wrong_types_and_values_are_422_and_name_the_field() {
         let answer = refused(&service, body, 422, &what).await;
         assert_eq!(answer.body["field"], field, "{what}: {}", answer.body);
     }
+    for (unknown, field) in [
+        (json!({"promotion": "PROM-001"}), "promotion"),
+        (
+            json!({"items": [{"id": "IT-001", "qty": 1, "price": 0}]}),
+            "items[0].price",
+        ),
+    ] {
+        let mut body = order();
+        let changed = body.as_object_mut().unwrap();
+        changed.extend(unknown.as_object().unwrap().clone());
+        let answer = refused(&service, body.to_string(), 422, field).await;
+        assert_eq!(answer.body["field"], field, "{}", answer.body);
+    }
     for body in ["[]", "null", "1", "\"order\""] {
         refused(&service, body, 422, body).await;
     }

@@ -1,0 +1,163 @@
+//! A disk that is full: nothing acknowledged is lost, and orders are taken again once there is space.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::Command;
+
+use reqwest::StatusCode;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::audit;
+use crate::backends::Backends;
+use crate::ordering::{Acknowledged, Customer, customer_of, order};
+use crate::process::{Griot, until};
+
+/// The log begins with 4 MiB and goes on with 32 MiB: room for the first beside what is kept free for
+/// the second, and not for both while [`KEPT_BYTES`] are taken.
+const DISK: &str = "size=52m";
+const KEPT_BYTES: usize = 20 << 20;
+
+/// How many orders come at once.
+const AT_ONCE: u64 = 32;
+
+/// A small file system of its own, gone when it is dropped.
+struct Disk(TempDir);
+
+impl Disk {
+    /// `None` where this process may not mount one.
+    fn mount() -> Option<Self> {
+        let directory = TempDir::new().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", DISK, "griot-full-disk"]);
+        let mounted = mount.arg(directory.path()).status();
+        mounted.ok()?.success().then(|| Self(directory))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.path().join("filler")
+    }
+
+    /// Takes space, and with `None` all that is left.
+    fn fill(&self, bytes: Option<usize>) {
+        let mut options = File::options();
+        let mut filler = options
+            .create(true)
+            .append(true)
+            .open(self.filler())
+            .unwrap();
+        let zeros = vec![0; 4096];
+        for _ in 0..bytes.map_or(usize::MAX, |bytes| bytes / zeros.len()) {
+            match filler.write_all(&zeros) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull && bytes.is_none() => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.filler()).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .status();
+    }
+}
+
+/// Places orders until one is refused; gives the next number and what it was refused with.
+async fn place_until_refused(
+    customer: &Customer,
+    acknowledged: &mut Vec<Acknowledged>,
+) -> (u64, Vec<(StatusCode, serde_json::Value)>) {
+    let mut next = 0;
+    loop {
+        let mut asking = JoinSet::new();
+        for number in next..next + AT_ONCE {
+            let customer = customer.clone();
+            asking.spawn(async move {
+                let (key, body) = (format!("full-{number}"), order(number));
+                let answer = customer.send(&key, &body, None).await;
+                (key, body, answer)
+            });
+        }
+        next += AT_ONCE;
+        let mut refused = Vec::new();
+        for (key, body, answer) in asking.join_all().await {
+            match answer.expect("an answer") {
+                (StatusCode::ACCEPTED, answer) => {
+                    let id = answer["id"].as_str().unwrap().to_owned();
+                    acknowledged.push(Acknowledged { key, body, id });
+                }
+                refusal => refused.push(refusal),
+            }
+        }
+        if !refused.is_empty() {
+            return (next, refused);
+        }
+    }
+}
+
+async fn readiness(url: &str) -> (StatusCode, String) {
+    let answer = reqwest::get(format!("{url}/readyz")).await.unwrap();
+    (answer.status(), answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g1_a_full_disk_loses_nothing_acknowledged_and_orders_are_taken_again_without_a_restart() {
+    let Some(disk) = Disk::mount() else {
+        eprintln!("left out: a full disk under the program, which needs leave to mount a tmpfs");
+        return;
+    };
+    disk.fill(Some(KEPT_BYTES));
+    let backends = Backends::start("1ms", "0.0").await;
+    let mut griot = Griot::serve(&disk.data(), &["--backends", &backends.url]);
+    let url = griot.ready().await;
+    disk.fill(None);
+    let mut customer = customer_of(&url);
+    let mut acknowledged = Vec::new();
+
+    let (next, refused) = place_until_refused(&customer, &mut acknowledged).await;
+    assert!(!acknowledged.is_empty());
+    for (status, answer) in &refused {
+        assert_eq!(*status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+        assert_eq!(answer["status"], 503, "{answer}");
+        assert!(answer["detail"].is_string(), "{answer}");
+    }
+    let (status, said) = readiness(&url).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(said.contains("no space left"), "{said}");
+    let taken = acknowledged.last().unwrap().id.clone();
+    assert_eq!(customer.get(&format!("/orders/{taken}")).await["id"], taken);
+
+    disk.free();
+    let again = format!("again-{next}");
+    let again = customer.place(again, order(next), None).await;
+    customer.ended(&again.id).await;
+    acknowledged.push(again);
+    until("it is ready again", async || {
+        (readiness(&url).await.0 == StatusCode::OK).then_some(())
+    })
+    .await;
+
+    griot.kill();
+    let mut griot = Griot::serve(&disk.data(), &["--backends", &backends.url]);
+    let customer = customer_of(&griot.ready().await);
+    let ends = audit::orders(&customer, &backends, &acknowledged).await;
+    audit::books(&backends, &ends.orders).await;
+    audit::same_key_same_answer(&customer, &acknowledged).await;
+    println!(
+        "{} orders taken on a disk that was full in between",
+        acknowledged.len()
+    );
+}
