@@ -164,7 +164,8 @@ impl<E: Entity> Cx<E> {
         self.record(Effect::Message { to, name, payload })
     }
 
-    /// Publishes `payload`, as JSON, to `topic`, in order with this entity's other publications.
+    /// Publishes `payload`, as JSON, to `topic`, in order with this entity's other publications. The
+    /// runtime needs a publisher for that.
     pub fn publish<P: Serialize>(&mut self, topic: &str, payload: &P) -> EffectId {
         let payload = self.encode("a publication", payload);
         self.record(Effect::Publication(Publication {

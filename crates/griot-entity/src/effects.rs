@@ -5,6 +5,7 @@
 
 pub(crate) mod call;
 pub(crate) mod lane;
+pub(crate) mod publishing;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,8 @@ pub(crate) struct Effects {
     calls: HashMap<&'static str, Sender<LaneMessage>>,
     timers: Sender<LaneMessage>,
     messages: Sender<LaneMessage>,
+    /// `None` where there is no publisher.
+    publications: Option<Sender<LaneMessage>>,
     /// Those in a lane, so that none is performed twice at a time.
     known: Mutex<HashMap<(EntityId, EffectId), Sender<LaneMessage>>>,
     count: AtomicUsize,
@@ -34,12 +37,14 @@ impl Effects {
         calls: HashMap<&'static str, Sender<LaneMessage>>,
         timers: Sender<LaneMessage>,
         messages: Sender<LaneMessage>,
+        publications: Option<Sender<LaneMessage>>,
         max: usize,
     ) -> Self {
         Self {
             calls,
             timers,
             messages,
+            publications,
             known: Mutex::default(),
             count: AtomicUsize::new(0),
             expected: AtomicUsize::new(0),
@@ -49,6 +54,10 @@ impl Effects {
 
     pub(crate) fn knows_call(&self, name: &str) -> bool {
         self.calls.contains_key(name)
+    }
+
+    pub(crate) fn publishes(&self) -> bool {
+        self.publications.is_some()
     }
 
     /// How many have no outcome yet.
@@ -78,12 +87,13 @@ impl Effects {
             Effect::Call { name, .. } => self.calls.get(&**name),
             Effect::Timer { .. } => Some(&self.timers),
             Effect::Message { .. } => Some(&self.messages),
+            Effect::Publication(_) => self.publications.as_ref(),
             _ => return,
         };
         let Some(lane) = lane else {
             tracing::error!(
-                entity = %due.entity, effect = %due.record.id, call = due.record.effect.name(),
-                "no function is registered for a recorded call: it waits until one is"
+                entity = %due.entity, effect = %due.record.id, name = due.record.effect.name(),
+                "no function is registered for a recorded call, or no publisher for a publication: it waits until one is"
             );
             metrics::counter!("griot_effects_without_function_total").increment(1);
             return;

@@ -230,6 +230,7 @@ impl<E: Entity> Kind<E> {
                 Effect::Message { to, name, .. } => {
                     ("message's command", self.router.knows(to.kind(), name))
                 }
+                Effect::Publication(_) => ("publisher for the topic", self.effects.publishes()),
                 _ => continue,
             };
             if !known {

@@ -81,6 +81,7 @@ mod table;
 
 pub use clock::Clock;
 pub use effects::call::{CallContext, CallError, CallPolicy};
+pub use effects::publishing::{Publish, PublishError};
 pub use entities::Entities;
 pub use entity_ref::{Ask, Asking, EntityRef};
 pub use error::{AskError, EntityError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use griot_core::{
-    CoreError, Effect, EffectId, EffectRecord, Entity, EntityId, Seq, Timestamp, codec, stable_hash,
+    CoreError, EffectId, EffectRecord, Entity, EntityId, Seq, Timestamp, codec, stable_hash,
 };
 use griot_journal::{Commit, Journal, JournalError, Snapshot, SnapshotBounds, SnapshotStore};
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ struct Storing<'a, E: Entity> {
 
 /// What tells snapshots of this kind, fold and layout from all others.
 pub(crate) fn fingerprint<E: Entity>() -> u64 {
-    const LAYOUT: u32 = 1;
+    const LAYOUT: u32 = 2;
     stable_hash(format!("{} fold {} layout {LAYOUT}", E::KIND, E::FOLD).as_bytes())
 }
 
@@ -225,9 +225,7 @@ impl<E: Entity> Recovered<E> {
             if record.id.seq == self.seq {
                 self.effects_at_seq = self.effects_at_seq.max(record.id.n.saturating_add(1));
             }
-            if matches!(record.effect, Effect::Publication(_))
-                || self.unsettled.contains(&record.id)
-            {
+            if self.unsettled.contains(&record.id) {
                 continue;
             }
             self.unsettled.push(record.id);

@@ -11,6 +11,7 @@ use griot_core::{Entity, EntityId};
 use griot_journal::{Journal, SnapshotStore};
 use tokio::time::Instant;
 
+use crate::effects::publishing::Publish;
 use crate::entities::Entities;
 use crate::health::Health;
 use crate::kind::Kind;
@@ -70,6 +71,13 @@ impl GriotBuilder {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.shared.clock = clock;
+        self
+    }
+
+    /// Delivers the publications of all entities. Without it a decision that publishes is refused.
+    #[must_use]
+    pub fn publisher(mut self, publish: Publish) -> Self {
+        self.shared.publish = Some(publish);
         self
     }
 
@@ -138,6 +146,7 @@ impl Griot {
                 clock: Clock::system(),
                 health: Arc::default(),
                 router: Arc::new(Router::default()),
+                publish: None,
             },
             kinds: Vec::new(),
         }

@@ -36,7 +36,7 @@ pub(crate) enum Phase {
 /// What only some entities have.
 pub(crate) struct Extra<E: Entity> {
     pub(crate) keys: KeyWindow,
-    /// Effects without an outcome, publications left out.
+    /// Effects without an outcome.
     pub(crate) unsettled: Vec<EffectId>,
     /// Commands that wait for the recovery.
     pub(crate) waiting: VecDeque<BoxDelivery<E>>,

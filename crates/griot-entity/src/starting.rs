@@ -19,6 +19,7 @@ use crate::delivery::Target;
 use crate::effects::Effects;
 use crate::effects::call::{CallPolicy, settled};
 use crate::effects::lane::{Ended, Job, Lane, LaneMessage, Pace, Perform};
+use crate::effects::publishing::{self, Publish};
 use crate::entities::{CommandFn, Entities};
 use crate::error::Failure;
 use crate::health::Health;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) health: Arc<Health>,
     pub(crate) router: Arc<Router>,
+    pub(crate) publish: Option<Publish>,
 }
 
 /// A kind that is registered, with its type erased.
@@ -147,6 +149,8 @@ impl<E: Entity> Registered for Entities<E> {
         let lane_mailbox = || mailbox::<LaneMessage>(1);
         let (timers, timers_mailbox) = lane_mailbox();
         let (messages, messages_mailbox) = lane_mailbox();
+        let publishing = shared.publish.map(|publish| (publish, lane_mailbox()));
+        let publications = publishing.as_ref().map(|(_, (sender, _))| sender.clone());
         let mut call_lanes = HashMap::new();
         let mut call_mailboxes = Vec::new();
         for call in calls {
@@ -162,7 +166,13 @@ impl<E: Entity> Registered for Entities<E> {
             snapshots: shared.snapshots,
             clock: shared.clock,
             deadlines: (0..DEADLINE_SETS).map(|_| Deadlines::new()).collect(),
-            effects: Effects::new(call_lanes, timers, messages, limits.effects_max),
+            effects: Effects::new(
+                call_lanes,
+                timers,
+                messages,
+                publications,
+                limits.effects_max,
+            ),
             metrics: Metrics::new(E::KIND),
             health: shared.health,
             router: shared.router,
@@ -189,6 +199,10 @@ impl<E: Entity> Registered for Entities<E> {
                 messages_mailbox,
             ),
         ];
+        if let Some((publish, (_, mailbox))) = publishing {
+            let perform = publishing::perform(&kind, publish);
+            lanes.push(lane("publication".into(), pace, perform, mailbox).in_order());
+        }
         for (call, mailbox) in call_mailboxes {
             let (name, pace) = (call.name.to_owned(), call.policy.pace());
             lanes.push(lane(name, pace, call.perform(Arc::clone(&kind)), mailbox));

@@ -296,14 +296,8 @@ impl Index {
             entry.durable = last;
             entry.commits.push(CommitAt { last, place });
             entry.keys.shrink();
-            let waiting = append.effects.iter();
-            let waiting = waiting.filter(|record| entry::awaits_outcome(&record.effect));
-            self.settle(
-                one.slot,
-                place,
-                waiting.map(|record| record.id),
-                &append.settled,
-            );
+            let effects = append.effects.iter().map(|record| record.id);
+            self.settle(one.slot, place, effects, &append.settled);
         }
     }
 

@@ -103,7 +103,7 @@ pub trait Journal: Send + Sync + 'static {
     fn advanced(&self, after: Offset) -> BoxFuture<'_, Result<Offset, JournalError>>;
 
     /// Reads effects of entities of `kind` that have no outcome yet, in a stable order, up to
-    /// `limit` of them, after the one that the last page ended with. Publications are left out.
+    /// `limit` of them, after the one that the last page ended with.
     ///
     /// # Errors
     ///

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::publishing::Queues;
 use crate::Clock;
 use crate::batch::DueEffect;
 
@@ -95,6 +96,8 @@ pub(crate) struct Lane {
     waiting: BTreeMap<(Timestamp, u64), Box<Job>>,
     /// Where each job waits; `None` while it runs.
     places: HashMap<(EntityId, EffectId), Option<(Timestamp, u64)>>,
+    /// Where the order of each entity's effects is kept.
+    queues: Option<Queues>,
     /// Attempts, and outcomes on their way to their entities.
     running: JoinSet<(Box<Job>, Ended)>,
     turns: Arc<Semaphore>,
@@ -117,12 +120,20 @@ impl Lane {
             mailbox,
             waiting: BTreeMap::new(),
             places: HashMap::new(),
+            queues: None,
             running: JoinSet::new(),
             turns: Arc::new(Semaphore::new(
                 pace.concurrency_max.min(Semaphore::MAX_PERMITS),
             )),
             arrivals: 0,
         }
+    }
+
+    /// The same lane, which performs the effects of each entity one after the other.
+    #[must_use]
+    pub(crate) fn in_order(mut self) -> Self {
+        self.queues = Some(Queues::default());
+        self
     }
 
     /// Runs until told to stop; then starts nothing more and waits for what is running.
@@ -151,13 +162,37 @@ impl Lane {
 
     fn take(&mut self, message: LaneMessage) {
         match message {
-            LaneMessage::Perform(job) => self.wait(job),
-            LaneMessage::Withdraw { entity, effect } => {
-                // One that runs is not started again.
-                if let Some(Some(place)) = self.places.remove(&(entity, effect)) {
-                    self.waiting.remove(&place);
+            LaneMessage::Perform(job) => {
+                let first = match &mut self.queues {
+                    Some(queues) => queues.enter(job),
+                    None => Some(job),
+                };
+                if let Some(job) = first {
+                    self.wait(job);
                 }
             }
+            LaneMessage::Withdraw { entity, effect } => self.withdraw(entity, effect),
+        }
+    }
+
+    fn withdraw(&mut self, entity: EntityId, effect: EffectId) {
+        let queues = self.queues.as_mut();
+        if queues.is_some_and(|queues| queues.withdraw(&entity, effect)) {
+            return;
+        }
+        let name = (entity, effect);
+        // One that runs is not started again.
+        if let Some(Some(place)) = self.places.remove(&name) {
+            self.waiting.remove(&place);
+            self.go_on(&name.0);
+        }
+    }
+
+    /// An effect of the entity is done: its next one may come.
+    fn go_on(&mut self, entity: &EntityId) {
+        let next = self.queues.as_mut().and_then(|queues| queues.next(entity));
+        if let Some(next) = next {
+            self.wait(next);
         }
     }
 
@@ -210,7 +245,7 @@ impl Lane {
             .remove(&(job.entity.clone(), job.record.id))
             .is_some();
         match ended {
-            Ended::Settled => return,
+            Ended::Settled => return self.go_on(&job.entity),
             Ended::Again => {}
             Ended::Undelivered(outcome) => job.outcome = Some(outcome),
         }
@@ -219,6 +254,8 @@ impl Lane {
                 .increment(1);
             job.due = self.clock.now().after(self.backoff(job.attempts));
             self.wait(job);
+        } else {
+            self.go_on(&job.entity);
         }
     }
 

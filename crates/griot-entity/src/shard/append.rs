@@ -12,12 +12,6 @@ use crate::delivery::BoxDelivery;
 use crate::keys::CommandKey;
 use crate::slot::Slot;
 
-/// How many of these effects the runtime performs; publications are left to others.
-pub(super) fn performed(effects: &[Effect]) -> usize {
-    let performed = |effect: &&Effect| !matches!(effect, Effect::Publication(_));
-    effects.iter().filter(performed).count()
-}
-
 /// Runs what calls a user's serialisation; a panic in it is an error.
 pub(super) fn guarded<T>(
     what: &'static str,

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use griot_core::{Cx, Decision, Effect, EffectId, Entity, EntityId, Seq};
+use griot_core::{Cx, Decision, EffectId, Entity, EntityId, Seq};
 use griot_journal::{Append, Metadata, Snapshot};
 
 use super::{Shard, append};
@@ -145,12 +145,7 @@ impl<E: Entity> Shard<E> {
         let Some(slot) = self.table.get_mut(number) else {
             return self.turn_away(delivery, Failure::Unavailable);
         };
-        if delivery.is_external()
-            && self
-                .kind
-                .effects
-                .is_full(append::performed(&decision.effects))
-        {
+        if delivery.is_external() && self.kind.effects.is_full(decision.effects.len()) {
             return self.turn_away(delivery, Failure::Busy);
         }
         let written = self.kind.check(&decision).and_then(|()| {
@@ -218,15 +213,13 @@ impl<E: Entity> Shard<E> {
             slot.effects_at_seq = last.id.n.saturating_add(1);
         }
         for record in &append.effects {
-            if !matches!(record.effect, Effect::Publication(_)) {
-                slot.extra().unsettled.push(record.id);
-                self.kind.effects.expect();
-                self.building.pending.effects.push(DueEffect {
-                    entity: slot.id.clone(),
-                    at: append.at,
-                    record: record.clone(),
-                });
-            }
+            slot.extra().unsettled.push(record.id);
+            self.kind.effects.expect();
+            self.building.pending.effects.push(DueEffect {
+                entity: slot.id.clone(),
+                at: append.at,
+                record: record.clone(),
+            });
         }
         if !append.settled.is_empty() {
             let unsettled = &mut slot.extra().unsettled;

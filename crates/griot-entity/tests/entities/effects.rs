@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use griot_core::{EntityId, Timestamp};
+use griot_core::Timestamp;
 use griot_entity::{AskError, CallContext, CallError, CallPolicy, Clock, Griot, Limits};
 use griot_journal::{Append, Batch, EventRecord, Journal, MemoryJournal, ShardId};
 use tokio::sync::Semaphore;
 
 use crate::gate::{Fault, Gate};
 use crate::ledger::{
-    Add, Fetch, Ledger, SOON, Store, Want, entities, ledger, limits, outcomes, settled, start,
-    start_on,
+    Add, Fetch, SOON, Store, Want, entities, ledger, limits, outcomes, settled, start, start_on,
 };
 
 fn quick() -> CallPolicy {
@@ -269,7 +268,6 @@ async fn g10_beyond_the_limit_on_effects_new_ones_are_busy_and_nothing_else_is()
     assert_eq!(alice.ask(Add(1)).await, Ok(1));
     go.add_permits(3);
     outcomes(&alice, 3).await;
-    alice.ask(Want::Publish("t".into())).await.unwrap();
 }
 
 #[tokio::test]
@@ -301,21 +299,6 @@ async fn g6_a_message_to_another_entity_arrives_once() {
     arrived.await.unwrap().expect("all five arrive");
     settled(&griot).await;
     assert_eq!(bob.read(|state, _| state.total).await, Ok(50));
-}
-
-#[tokio::test]
-async fn a_publication_is_recorded_with_its_decision() {
-    let journal = Arc::new(MemoryJournal::new());
-    let griot = start_on(Arc::clone(&journal) as _, entities()).await;
-    let alice = ledger(&griot, "alice");
-    alice.ask(Want::Publish("totals".into())).await.unwrap();
-    let id = EntityId::new(<Ledger as griot_core::Entity>::KIND, "alice").unwrap();
-    let commits = journal
-        .commits(&id, griot_core::Seq::ZERO, 0, 10)
-        .await
-        .unwrap();
-    assert_eq!(commits[0].append.effects[0].effect.name(), "totals");
-    assert_eq!(griot.effects(), 0);
 }
 
 async fn timed(journal: &Arc<MemoryJournal>, start: Timestamp) -> Griot {

@@ -11,5 +11,6 @@ mod effects;
 mod failing;
 mod gate;
 mod ledger;
+mod publications;
 mod recovering;
 mod snapshots;

@@ -1,6 +1,6 @@
 //! What is kept in memory of one entity.
 
-use griot_core::{Effect, EffectId, EntityId, Seq};
+use griot_core::{EffectId, EntityId, Seq};
 
 /// Where a commit lies in its log. A later commit has the higher place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,11 +18,6 @@ pub(crate) struct CommitAt {
 pub(crate) struct EffectAt {
     pub(crate) id: EffectId,
     pub(crate) place: Place,
-}
-
-/// Whether an effect is kept as unsettled: all are, but publications.
-pub(crate) fn awaits_outcome(effect: &Effect) -> bool {
-    !matches!(effect, Effect::Publication(_))
 }
 
 #[derive(Debug)]

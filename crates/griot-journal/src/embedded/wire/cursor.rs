@@ -223,10 +223,8 @@ pub(crate) fn skim(mut cursor: Cursor<'_>) -> Option<Skimmed<'_>> {
     }
     let mut effects = Vec::new();
     for _ in 0..cursor.count()? {
-        let id = cursor.effect_id()?;
-        if skim_effect(&mut cursor)? {
-            effects.push(id);
-        }
+        effects.push(cursor.effect_id()?);
+        skim_effect(&mut cursor)?;
     }
     let settled = cursor.count()?;
     let settled = (0..settled)
@@ -248,10 +246,9 @@ pub(crate) fn skim(mut cursor: Cursor<'_>) -> Option<Skimmed<'_>> {
     })
 }
 
-/// Passes over an effect; says whether it awaits an outcome.
-fn skim_effect(cursor: &mut Cursor<'_>) -> Option<bool> {
-    let kind = cursor.byte()?;
-    match kind {
+/// Passes over an effect.
+fn skim_effect(cursor: &mut Cursor<'_>) -> Option<()> {
+    match cursor.byte()? {
         CALL => {
             cursor.bytes()?;
         }
@@ -275,6 +272,5 @@ fn skim_effect(cursor: &mut Cursor<'_>) -> Option<bool> {
         }
         _ => return None,
     }
-    cursor.bytes()?;
-    Some(kind != PUBLICATION)
+    cursor.bytes().map(drop)
 }
