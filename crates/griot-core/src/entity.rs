@@ -10,7 +10,8 @@ use crate::Cx;
 /// Something that happened to an entity, in the past tense: `OrderPlaced`.
 ///
 /// A plain serde enum will do: each event is recorded under the name of its variant, and its
-/// payload is the variant's content as JSON. A struct is recorded under its own name.
+/// payload is the variant's content as JSON. A struct is recorded under its own name. A field may be
+/// serialised more than once for one record, and must give the same each time.
 pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The version of the payload's shape that is written today, stored with each event.
     fn version(&self) -> u16 {

@@ -72,6 +72,18 @@ impl<E: Entity> Building<E> {
     }
 }
 
+impl<E: Entity> Building<E> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.pending.held.is_empty()
+    }
+
+    /// Gives back memory that it does not need.
+    pub(crate) fn shrink(&mut self) {
+        self.appends.shrink_to_fit();
+        self.pending.held.shrink_to_fit();
+    }
+}
+
 /// The memory of batches that are done, to be used again.
 pub(crate) struct Spare<E: Entity> {
     appends: Vec<Append>,

@@ -60,6 +60,12 @@ impl Effects {
         self.publications.is_some()
     }
 
+    /// Whether an effect is in a lane: it has no outcome that is durable.
+    pub(crate) fn is_known(&self, entity: &EntityId, effect: EffectId) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains_key(&(entity.clone(), effect))
+    }
+
     /// How many have no outcome yet.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)

@@ -131,7 +131,7 @@ impl<E: Entity> Shard<E> {
                 claimed = claimed(&mut self.claiming) => self.finish_claim(claimed),
                 _ = ticks.tick() => self.sweep(),
                 _ = self.mailbox.receive_batch(&mut self.inbox), if takes_more => {}
-                () = ready(()), if !self.releasing.is_empty() => {}
+                () = ready(()), if self.has_more_to_do() => {}
             }
             self.take_in();
             self.submit();
@@ -143,8 +143,13 @@ impl<E: Entity> Shard<E> {
         self.refuse_all();
     }
 
-    /// Whether another decision may be taken in. Where not, a batch or a claim is under way, and
-    /// its end makes room.
+    /// Whether it can go on without waiting for anybody.
+    fn has_more_to_do(&self) -> bool {
+        !self.releasing.is_empty() || (!self.inbox.is_empty() && self.has_room())
+    }
+
+    /// Whether another decision may be taken in. Where not, a batch, a claim or the release of
+    /// answers is under way, and its end makes room.
     fn has_room(&self) -> bool {
         let limits = &self.kind.limits;
         let in_flight = self.in_flight.as_ref();
@@ -212,6 +217,7 @@ impl<E: Entity> Shard<E> {
         };
         let numbers: [Option<u32>; LOOKED_UP_AHEAD] = std::array::from_fn(number);
         for slot in numbers.into_iter().flatten() {
+            // Without it the compiler would leave the reading out.
             black_box(self.table.get(slot).map(|slot| slot.seq));
         }
     }
@@ -280,8 +286,12 @@ impl<E: Entity> Shard<E> {
     }
 
     fn sweep(&mut self) {
-        if self.in_flight.is_none() {
+        if self.in_flight.is_none() && self.building.is_empty() {
+            // Nothing is under way: the memory of a burst is given back.
             self.spare = Spare::default();
+            self.building.shrink();
+            self.releasing.shrink_to_fit();
+            self.inbox.shrink_to_fit();
         }
         self.tick = self.tick.saturating_add(1);
         let idle_ticks =
@@ -305,7 +315,8 @@ impl<E: Entity> Shard<E> {
     }
 }
 
-/// Lets all run that are ready to.
+/// Lets those run who are ready to in this thread. `yield_now` of tokio would look for input, too,
+/// with a call to the system in every turn.
 async fn next_turn() {
     let mut had = false;
     poll_fn(|cx| {

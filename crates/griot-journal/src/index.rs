@@ -34,6 +34,8 @@ pub(crate) trait Log {
 pub(crate) struct Staged {
     slot: u32,
     place: Place,
+    /// Whether the entity was unknown before it: then taking it back forgets the entity.
+    is_first: bool,
 }
 
 /// An append's entity: the hash of its name, and its slot where that is known.
@@ -217,7 +219,12 @@ impl Index {
                 entry.keys.push(key, place);
             }
         }
-        Ok(Staged { slot, place })
+        let is_first = found.is_none();
+        Ok(Staged {
+            slot,
+            place,
+            is_first,
+        })
     }
 
     /// Whether the entity has answered this key before. Hashes are compared first; a key whose
@@ -277,7 +284,7 @@ impl Index {
             if append.answer.is_some() {
                 entry.keys.pop();
             }
-            if entry.is_new() && last == Some(one.slot) {
+            if one.is_first && last == Some(one.slot) {
                 self.remove_last();
             }
         }

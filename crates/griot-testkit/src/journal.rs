@@ -47,6 +47,7 @@ macro_rules! journal_append_suite {
         $crate::cases! { $factory; $crate::journal::append;
             g2_many_events_are_stored_all_or_none,
             g2_a_batch_of_many_entities_is_stored_all_or_none,
+            g2_a_rejected_batch_leaves_what_one_before_it_began,
             g2_acknowledgements_come_in_order,
             g2_the_highest_sequence_waits_for_appends_under_way,
             g2_histories_of_concurrent_appends_and_reads_are_linearizable_per_entity,

@@ -17,7 +17,8 @@ use crate::kind::{Kind, Terms};
 /// How a kind of call is made: how many at a time, how long each may take, how it is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallPolicy {
-    /// Calls of this kind at a time. One that waits for its retry does not count.
+    /// Calls of this kind at a time. One that waits for its retry does not count, nor does one whose
+    /// outcome waits for its entity; of those there are 4,096 at most.
     pub concurrency_max: usize,
     /// How long one attempt may take.
     pub timeout: Duration,

@@ -67,6 +67,10 @@ impl<E: Entity> Shard<E> {
             if slot.last_batch > self.durable_batch {
                 return delivery.fail(Failure::Busy);
             }
+            let target = delivery.target();
+            if !self.kind.effects.is_known(&target.id, effect) {
+                return delivery.fail(Failure::Settled);
+            }
             return self.settle_forgotten(number, delivery, effect);
         }
         let certain = slot.last_batch <= self.durable_batch;

@@ -272,6 +272,30 @@ async fn g3_a_key_that_only_the_journal_remembers_gets_its_first_answer() {
     assert_eq!(alice.read(|state, _| state.total).await, Ok(2));
 }
 
+#[tokio::test(start_paused = true)]
+async fn g10_few_answers_may_wait_and_nobody_waits_for_more_than_the_journal() {
+    let limits = Limits {
+        shards: 1,
+        held_answers_max: 4,
+        ..limits()
+    };
+    let griot = start(entities().limits(limits)).await;
+    let alice = ledger(&griot, "alice");
+    let began = tokio::time::Instant::now();
+    for round in 1..=4 {
+        let asked = (0..32).map(|_| alice.ask(Add(1)).into_future());
+        for answer in join_all(asked).await {
+            answer.unwrap();
+        }
+        let reads = (0..32).map(|_| alice.read(|state, _| state.total));
+        for total in join_all(reads).await {
+            assert_eq!(total, Ok(round * 32));
+        }
+    }
+    // The clock goes on only while everybody waits.
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
 #[tokio::test]
 async fn g10_a_batch_is_bounded_by_count_and_by_bytes() {
     let gate = Gate::new();

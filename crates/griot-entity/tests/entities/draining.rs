@@ -37,6 +37,30 @@ async fn g9_a_drain_finishes_what_was_accepted_and_turns_the_rest_away() {
 }
 
 #[tokio::test]
+async fn g9_a_drain_lets_a_recovery_end_and_answers_what_waited_for_it() {
+    let gate = Gate::new();
+    let griot = start_on(Arc::clone(&gate) as _, entities()).await;
+    ledger(&griot, "alice").ask(Add(1)).await.unwrap();
+    drop(griot);
+    let griot = start_on(Arc::clone(&gate) as _, entities()).await;
+    let alice = ledger(&griot, "alice");
+    gate.hold_reads_of(Some(alice.id().clone()));
+    let accepted = tokio::spawn(alice.ask(Add(1)).into_future());
+    gate.read_held_up().await;
+    let draining = tokio::spawn({
+        let griot = griot.clone();
+        async move { griot.drain(SOON).await }
+    });
+    // There is one thread, so this lets the shards hear of it.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    gate.hold_reads_of(None);
+    assert_eq!(accepted.await.unwrap(), Ok(2));
+    assert!(draining.await.unwrap().in_time);
+}
+
+#[tokio::test]
 async fn g9_a_drain_ends_at_its_deadline_and_the_effect_goes_on_at_the_next_start() {
     let gate = Gate::new();
     let started = Arc::new(Notify::new());

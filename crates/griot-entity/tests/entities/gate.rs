@@ -58,6 +58,13 @@ impl Gate {
         self.readable.send_replace(entity);
     }
 
+    /// Waits until somebody reads who is held up.
+    pub(crate) async fn read_held_up(&self) {
+        while self.readable.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Waits until this many appends have reached the journal, held up or not.
     pub(crate) async fn reached(&self, count: usize) {
         let mut batches = self.batches.subscribe();

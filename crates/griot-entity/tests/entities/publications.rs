@@ -78,7 +78,7 @@ async fn g6_a_publication_goes_out_once_under_its_stable_id_and_its_entitys_key(
     assert_eq!(left, []);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn g6_a_publication_that_fails_holds_back_its_entitys_later_ones_and_nobody_elses() {
     let journal = Arc::new(MemoryJournal::new());
     let published = Published::default();

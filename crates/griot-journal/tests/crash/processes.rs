@@ -5,9 +5,11 @@ use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use griot_core::Seq;
-use griot_journal::{EmbeddedLog, Journal, JournalError, Options, SeqRange};
+use griot_journal::{EmbeddedLog, Journal, JournalError, Options, Preparation, SeqRange, Storage};
+use griot_testkit::SimDisk;
 use griot_testkit::journal::{append_of, entity};
 
 use super::workload::{block_on, one, shard, write, write_as};
@@ -139,6 +141,21 @@ fn two_processes_cannot_open_one_directory() {
     ));
     drop(journal);
     open(scratch.path()).unwrap();
+}
+
+#[test]
+fn a_journal_that_was_dropped_leaves_nobody_behind_who_writes_to_its_directory() {
+    let disk: Arc<dyn Storage> = Arc::new(SimDisk::new(1));
+    let options = Options {
+        segment_bytes: 128 << 20,
+        preparation: Preparation::Ahead,
+    };
+    let journal = EmbeddedLog::open_on(Arc::clone(&disk), "/data", options).unwrap();
+    // More than half of the first segment, so that the second is being made.
+    let most = vec![b'x'; 3 << 20];
+    block_on(write(&journal, vec![one("a", 0, most)])).unwrap();
+    drop(journal);
+    assert_eq!(Arc::strong_count(&disk), 1, "somebody still has the disk");
 }
 
 #[test]

@@ -39,6 +39,21 @@ enum NameChange {
     Remove(PathBuf),
 }
 
+impl NameChange {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Put(path, _) | Self::Remove(path) => path,
+        }
+    }
+
+    fn apply(self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::Put(path, number) => drop(names.insert(path, number)),
+            Self::Remove(path) => drop(names.remove(&path)),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) random: fastrand::Rng,
@@ -178,8 +193,15 @@ impl State {
 
     pub(super) fn sync_dir(&mut self, directory: &Path) -> io::Result<()> {
         self.whole_operation(format!("sync {}", directory.display()))?;
-        self.unsynced_names.clear();
-        self.durable_names.clone_from(&self.names);
+        // Only the names in it: another directory's may be lost all the same.
+        let (synced, left) = std::mem::take(&mut self.unsynced_names)
+            .into_iter()
+            .partition(|change| change.path().parent() == Some(directory));
+        self.unsynced_names = left;
+        let synced: Vec<NameChange> = synced;
+        for change in synced {
+            change.apply(&mut self.durable_names);
+        }
         Ok(())
     }
 
@@ -280,10 +302,7 @@ impl State {
             PowerCut::Beginnings | PowerCut::Sectors => random.usize(..=self.unsynced_names.len()),
         };
         for change in self.unsynced_names.drain(..).take(kept) {
-            match change {
-                NameChange::Put(path, number) => drop(self.durable_names.insert(path, number)),
-                NameChange::Remove(path) => drop(self.durable_names.remove(&path)),
-            }
+            change.apply(&mut self.durable_names);
         }
         self.unsynced_names.clear();
         self.names.clone_from(&self.durable_names);

@@ -307,6 +307,35 @@ async fn race(writer: &Writer, racer: usize) -> Option<u64> {
     None
 }
 
+/// A batch that continues what one before it began, and is refused, takes only its own part back:
+/// also where neither was durable yet.
+pub async fn g2_a_rejected_batch_leaves_what_one_before_it_began(factory: &impl JournalFactory) {
+    let journal = factory.open().await;
+    let writer = Writer::claim(&journal).await.unwrap();
+    let (busy, other) = (entity("busy"), entity("other"));
+    for round in 0..20 {
+        let id = entity(&format!("{round}"));
+        let give = |appends| journal.append(writer.batch(appends));
+        let first = give(vec![append_of(&busy, round * 100, 100)]);
+        let began = give(vec![append_of(&id, 0, 1)]);
+        let refused = give(vec![append_of(&id, 1, 1), append_of(&other, 77, 1)]);
+        let beside = give(vec![append_of(&entity(&format!("beside {round}")), 0, 1)]);
+        first.await.unwrap();
+        began.await.unwrap();
+        assert!(matches!(
+            refused.await,
+            Err(AppendError::Conflict {
+                expected: Seq(77),
+                ..
+            })
+        ));
+        beside.await.unwrap();
+        assert_eq!(seqs(&writer, &id).await, [1]);
+        writer.append(vec![append_of(&id, 1, 1)]).await.unwrap();
+        assert_eq!(seqs(&writer, &id).await, [1, 2]);
+    }
+}
+
 /// Good and bad batches, all under way at once.
 pub async fn g5_a_rejected_batch_does_not_disturb_those_beside_it(factory: &impl JournalFactory) {
     let journal = factory.open().await;
