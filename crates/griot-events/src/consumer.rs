@@ -220,9 +220,9 @@ impl Consuming {
     /// # Cancel safety
     ///
     /// It may be dropped at any time; the consumer goes on.
-    pub async fn ended(&mut self) {
-        // It panics never, and is aborted by nobody but its drop.
-        let _ = (&mut self.task).await;
+    pub async fn ended(&self) {
+        let mut in_flight = self.in_flight.clone();
+        while in_flight.changed().await.is_ok() {}
     }
 
     fn change(&self, from: Mode, to: Mode) {

@@ -198,15 +198,14 @@ impl Group {
                     soonest(moving.deadline);
                 }
             }
-            let over = |out: &Out| out.deadline.is_some_and(|deadline| deadline <= now);
-            let ended: Vec<_> = progress.out.iter().filter(|(_, out)| over(out)).collect();
-            let ended: Vec<_> = ended.into_iter().map(|(&seq, _)| seq).collect();
-            for seq in ended {
+            let owner = progress.owner.and_then(|id| self.members.get_mut(&id));
+            let Some(owner) = owner.filter(|member| member.lease.is_some()) else {
+                continue;
+            };
+            for seq in progress.ended(now) {
                 progress.put_back(seq);
-                if let Some(member) = progress.owner.and_then(|id| self.members.get_mut(&id)) {
-                    member.out = member.out.saturating_sub(1);
-                    member.wake.notify_one();
-                }
+                owner.out = owner.out.saturating_sub(1);
+                owner.wake.notify_one();
             }
             for out in progress.out.values() {
                 out.deadline.into_iter().for_each(&mut soonest);
@@ -419,6 +418,13 @@ impl Progress {
         out.is_some_and(|out| out.delivery == delivery)
     }
 
+    /// Those whose lease has ended.
+    fn ended(&self, now: Instant) -> Vec<u64> {
+        let over = |out: &Out| out.deadline.is_some_and(|deadline| deadline <= now);
+        let ended = self.out.iter().filter(|(_, out)| over(out));
+        ended.map(|(&seq, _)| seq).collect()
+    }
+
     fn put_back(&mut self, seq: u64) {
         if self.out.remove(&seq).is_some() {
             self.back.insert(seq);
@@ -435,3 +441,6 @@ impl Progress {
         out.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

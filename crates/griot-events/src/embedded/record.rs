@@ -114,3 +114,26 @@ fn header<'a>(publication: &'a Publication, name: &str) -> Option<&'a str> {
     let found = headers.find(|(other, _)| other.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slice_of_a_key_never_changes() {
+        let place = |key: &str| {
+            let publication = Publication {
+                topic: "orders#eu".to_owned(),
+                key: Some(key.to_owned()),
+                headers: Vec::new(),
+                payload: Bytes::new(),
+            };
+            let entity = entry(publication, 0).unwrap().entity;
+            let slice = slice(&entity).unwrap();
+            assert_eq!(slice.topic.as_ref(), "orders#eu");
+            slice.partition.0
+        };
+        let golden: Vec<_> = ["", "a", "alice", "CUST-001", "ü/ñ"].map(place).to_vec();
+        assert_eq!(golden, [2, 15, 0, 0, 11]);
+    }
+}

@@ -50,7 +50,6 @@ impl Member {
         let Some(group) = state.group_mut(&self.group) else {
             return Step::End;
         };
-        let deadline = group.expire(now);
         let revoked = group.revoked(self.id);
         if !revoked.is_empty() {
             return Step::Give(self.revoke(revoked));
@@ -62,6 +61,8 @@ impl Member {
                 return Step::Give(Incoming::Delivery(self.deliver(&slice, event, &taken)));
             }
         }
+        // What comes back now goes before what is left of the page: that is read again.
+        let deadline = group.expire(now);
         match group.wanted(self.id) {
             Some(wanted) => Step::Read(wanted),
             None => Step::Wait(deadline),

@@ -1,6 +1,6 @@
 //! The one task that publishes: what waits goes into one durable append, in order.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 
@@ -168,10 +168,15 @@ impl Writer {
     }
 
     fn announce(&self, entries: &[Entry], seqs: &[Seq]) {
+        let tips: HashMap<_, _> = entries
+            .iter()
+            .map(|entry| &entry.entity)
+            .zip(seqs)
+            .collect();
         let mut state = self.shared.lock();
-        for (entry, seq) in entries.iter().zip(seqs) {
-            if let Some(slice) = record::slice(&entry.entity) {
-                state.extend(slice, seq.get());
+        for (entity, tip) in tips {
+            if let Some(slice) = record::slice(entity) {
+                state.extend(slice, tip.get());
             }
         }
     }
