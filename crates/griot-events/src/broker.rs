@@ -130,7 +130,7 @@ pub struct Delivery {
 ///
 /// Messages may be settled in any order: a broker that can only store how far its reader has come
 /// keeps the lowest that is not settled.
-pub trait Receipt: fmt::Debug + Send {
+pub trait Receipt: fmt::Debug + Send + Sync {
     /// Says that the message is done: it is never given to this group again.
     ///
     /// # Errors
