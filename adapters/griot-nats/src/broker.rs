@@ -30,8 +30,16 @@ struct Parts {
     /// Held for reading while something is published.
     publishing: RwLock<()>,
     closing: watch::Sender<bool>,
-    /// Feeds hold the sender; nothing is left to receive when all are gone.
-    feeds: Mutex<(Option<mpsc::Sender<()>>, mpsc::Receiver<()>)>,
+    feeds: Mutex<Feeds>,
+}
+
+/// How many feeds there are: each holds the sender, and nothing is left to receive when all are gone.
+#[derive(Debug)]
+struct Feeds {
+    sender: Option<mpsc::Sender<()>>,
+    gone: mpsc::Receiver<()>,
+    /// Whether the connection was closed behind them.
+    drained: bool,
 }
 
 impl NatsBroker {
@@ -62,14 +70,18 @@ impl NatsBroker {
     pub async fn connect_with(options: NatsOptions) -> Result<Self, BrokerError> {
         let link = Link::connect(options).await?;
         let streams = Streams::new(link.clone());
-        let (sender, receiver) = mpsc::channel(1);
+        let (sender, gone) = mpsc::channel(1);
         let parts = Parts {
             publisher: Publisher::new(link.clone(), streams.clone()),
             streams,
             link,
             publishing: RwLock::new(()),
             closing: watch::Sender::new(false),
-            feeds: Mutex::new((Some(sender), receiver)),
+            feeds: Mutex::new(Feeds {
+                sender: Some(sender),
+                gone,
+                drained: false,
+            }),
         };
         Ok(Self {
             parts: Arc::new(parts),
@@ -98,7 +110,7 @@ impl NatsBroker {
         let in_flight_max = share_of(subscription.in_flight_max, consumers.len());
         let reader = Arc::new(Reader::default());
         let reading = watch::Sender::new(());
-        let alive = self.parts.feeds.lock().await.0.clone();
+        let alive = self.parts.feeds.lock().await.sender.clone();
         let alive = alive.ok_or(BrokerError::Closed)?;
         let mut shares = Vec::with_capacity(consumers.len());
         for consumer in consumers {
@@ -165,9 +177,13 @@ impl NatsBroker {
         self.parts.closing.send_replace(true);
         drop(published);
         let mut feeds = self.parts.feeds.lock().await;
-        feeds.0 = None;
+        feeds.sender = None;
         // Ends when the last feed has given everything back.
-        while feeds.1.recv().await.is_some() {}
+        while feeds.gone.recv().await.is_some() {}
+        if feeds.drained {
+            return;
+        }
+        feeds.drained = true;
         let timeout = self.parts.link.options.timeout;
         let client = &self.parts.link.client;
         let drained = async {
