@@ -20,8 +20,7 @@ const MOMENT: Duration = Duration::from_millis(300);
 
 macro_rules! with_server {
     ($url:ident) => {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let Some($url) = running(&test) else { return };
+        let Some($url) = running() else { return };
     };
 }
 

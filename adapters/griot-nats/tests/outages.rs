@@ -16,10 +16,7 @@ use tokio::sync::watch;
 
 macro_rules! with_program {
     ($program:ident) => {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let Some($program) = program(&test) else {
-            return;
-        };
+        let Some($program) = program() else { return };
     };
 }
 
@@ -105,8 +102,7 @@ async fn load(broker: NatsBroker, stopped: watch::Receiver<bool>) -> u32 {
 
 /// Stops or kills the server twice under load, and returns what arrived, in order.
 async fn outage(order: Order, disturb: impl AsyncFn(&mut Server)) -> Option<(u32, Vec<u32>)> {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let program = program(&test)?;
+    let program = program()?;
     let mut server = Server::start(&program, "").await;
     let url = format!("{}?lease_seconds=3&timeout_seconds=2", server.url());
     let (broker, publisher) = (connect(&url).await, connect(&url).await);

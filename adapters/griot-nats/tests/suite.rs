@@ -13,12 +13,6 @@ use griot_testkit::{BrokerFactory, BrokerServer};
 use rig::Server;
 use tokio::sync::Mutex;
 
-/// The name of the test that asks.
-fn case() -> String {
-    let thread = std::thread::current();
-    thread.name().unwrap_or("a case").to_owned()
-}
-
 async fn open(url: &str) -> Arc<dyn Broker> {
     let url = format!("{url}?lease_seconds=2");
     Arc::new(NatsBroker::connect(&url).await.unwrap())
@@ -35,7 +29,7 @@ mod on_a_running_server {
         }
     }
 
-    griot_testkit::broker_suite!(match rig::running(&case()) {
+    griot_testkit::broker_suite!(match rig::running() {
         Some(url) => Running(url),
         None => return,
     });
@@ -65,7 +59,7 @@ mod on_a_server_that_is_killed {
         }
     }
 
-    griot_testkit::broker_server_suite!(match rig::program(&case()) {
+    griot_testkit::broker_server_suite!(match rig::program() {
         Some(program) => Own(program, Mutex::default()),
         None => return,
     });

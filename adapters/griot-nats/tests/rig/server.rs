@@ -6,9 +6,11 @@
     reason = "in a test a panic is the report"
 )]
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -24,23 +26,27 @@ use tokio::time::{Instant, timeout};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The URL of a running server; without one, says what is left out.
-pub(crate) fn running(test: &str) -> Option<String> {
-    let url = std::env::var("GRIOT_TEST_NATS").ok();
-    if url.is_none() {
-        eprintln!("LEFT OUT {test}: needs a NATS server, set GRIOT_TEST_NATS to its URL");
-    }
-    url
+pub(crate) fn running() -> Option<String> {
+    static SAID: Once = Once::new();
+    let what = "tests on a running NATS server: set GRIOT_TEST_NATS to its URL";
+    setting("GRIOT_TEST_NATS", what, &SAID)
 }
 
 /// The program to start servers of one's own with; without one, says what is left out.
-pub(crate) fn program(test: &str) -> Option<PathBuf> {
-    let program = std::env::var_os("GRIOT_TEST_NATS_SERVER").map(PathBuf::from);
-    if program.is_none() {
-        eprintln!(
-            "LEFT OUT {test}: stops and kills servers, set GRIOT_TEST_NATS_SERVER to the path of nats-server"
-        );
+pub(crate) fn program() -> Option<PathBuf> {
+    static SAID: Once = Once::new();
+    let what = "tests that stop and kill NATS servers: set GRIOT_TEST_NATS_SERVER to the path of nats-server";
+    setting("GRIOT_TEST_NATS_SERVER", what, &SAID).map(PathBuf::from)
+}
+
+fn setting(name: &str, what: &str, said: &Once) -> Option<String> {
+    let setting = std::env::var(name).ok();
+    if setting.is_none() {
+        // Not `eprintln!`: what that prints is kept from sight when the test passes.
+        let text = format!("LEFT OUT {what}\n");
+        said.call_once(|| std::io::stderr().write_all(text.as_bytes()).unwrap());
     }
-    program
+    setting
 }
 
 /// A server of one's own, on a free port, with data in a directory that is thrown away.
