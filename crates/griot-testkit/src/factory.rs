@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use griot_events::Broker;
 use griot_journal::{Journal, SnapshotStore};
 
 /// Opens the journal that a suite tests.
@@ -23,6 +24,22 @@ pub trait SnapshotFactory: Send + Sync {
     fn open(&self) -> impl Future<Output = Arc<dyn SnapshotStore>> + Send;
 }
 
+/// Opens the broker that a suite tests.
+///
+/// Each [`open`](Self::open) of one value reaches the same messages, so that what one stored is
+/// there for a later one. An earlier one was closed before; a broker that is part of the program may
+/// so open its store anew. Cases name their topics and groups so that no two cases share any.
+pub trait BrokerFactory: Send + Sync {
+    /// Opens it.
+    fn open(&self) -> impl Future<Output = Arc<dyn Broker>> + Send;
+}
+
+/// A broker whose server the suite may disturb.
+pub trait BrokerServer: BrokerFactory {
+    /// Kills the server, starts it anew with what it had stored, and returns once it listens.
+    fn restart(&self) -> impl Future<Output = ()> + Send;
+}
+
 /// How long a case may take.
 const CASE_DEADLINE: Duration = Duration::from_mins(2);
 
@@ -39,7 +56,7 @@ pub fn run<T>(case: impl Future<Output = T>) -> T {
     )]
     let runtime = builder
         .worker_threads(2)
-        .enable_time()
+        .enable_all()
         .build()
         .expect("a runtime");
     let case = async { tokio::time::timeout(CASE_DEADLINE, case).await };

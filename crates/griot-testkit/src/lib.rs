@@ -1,4 +1,4 @@
-//! The suites that every journal and snapshot store of griot passes, for you to run against yours,
+//! The suites that every journal, snapshot store and broker of griot passes, for you to run against yours,
 //! and a simulated disk that fails in every way a disk can.
 //!
 //! A journal's tests are one macro call per suite; each case is a test of its own, whose name is
@@ -23,10 +23,11 @@
 //!
 //! It is not a place for doubles: what can be run is run.
 
+pub mod broker;
 mod disk;
 mod factory;
 pub mod journal;
 pub mod snapshots;
 
 pub use disk::{Fault, PowerCut, SimDisk};
-pub use factory::{JournalFactory, SnapshotFactory, run};
+pub use factory::{BrokerFactory, BrokerServer, JournalFactory, SnapshotFactory, run};

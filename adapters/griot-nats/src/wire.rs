@@ -1,0 +1,271 @@
+//! A message as NATS carries it: key and headers as text beside the payload, readable by anybody.
+
+use async_nats::HeaderMap;
+use async_nats::header::NATS_MESSAGE_ID;
+use bytes::Bytes;
+use griot_core::{Publication, Timestamp};
+use griot_events::{BrokerError, Content, Event, Headers, MESSAGE_ID, Partition};
+
+/// The header with a message's key.
+pub const KEY: &str = "griot-key";
+
+/// Names of the other headers in order, which NATS does not keep. `name:` stands for one whose value
+/// is hexadecimal, since NATS would not have carried it unchanged.
+const NAMES: &str = "griot-headers";
+
+/// Headers of the server itself begin so.
+const SERVER: &str = "Nats-";
+
+/// Where a message lies, from the subject by which it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) seq: u64,
+    pub(crate) published_at: Timestamp,
+    /// How often it was delivered before.
+    pub(crate) redelivered: u32,
+}
+
+/// The headers that go with a publication.
+pub(crate) fn encode(publication: &Publication) -> Result<HeaderMap, BrokerError> {
+    let mut map = HeaderMap::new();
+    let mut names = Vec::new();
+    let key = publication.key.as_deref().map(|key| (KEY, key));
+    let headers = publication.headers.iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in key.into_iter().chain(headers) {
+        if !is_name(name) {
+            return Err(BrokerError::Refused {
+                what: "a header",
+                reason: format!(
+                    "{name:?} cannot be its name: use visible ASCII without colons and spaces, and not {NAMES:?} or {SERVER:?}…"
+                ),
+            });
+        }
+        if survives(value) {
+            map.append(name, value);
+            names.push(name.to_owned());
+        } else {
+            map.append(name, to_hex(value.as_bytes()));
+            names.push(format!("{name}:"));
+        }
+    }
+    let plain = names.iter().all(|name| !name.ends_with(':'));
+    if map.len() > 1 || !plain {
+        map.insert(NAMES, names.join(" "));
+    }
+    let id = publication.headers.iter();
+    let id = id
+        .filter(|(name, _)| name.eq_ignore_ascii_case(MESSAGE_ID))
+        .map(|(_, id)| id);
+    if let Some(id) = id.into_iter().next() {
+        // A stream drops the second message with an id whatever its subject, and one that moves to
+        // another topic, a dead letter for one, keeps its id: so the topic is part of it.
+        let id = format!("{}/{id}", publication.topic);
+        let id = if survives(&id) {
+            id
+        } else {
+            to_hex(id.as_bytes())
+        };
+        map.insert(NATS_MESSAGE_ID, id);
+    }
+    Ok(map)
+}
+
+/// The event in a message.
+pub(crate) fn decode(message: async_nats::Message, place: Place) -> Event {
+    let (key, headers) = message.headers.map(read).unwrap_or_default();
+    Event::new(Content {
+        topic: message.subject.into_string(),
+        key,
+        headers,
+        payload: message.payload,
+        partition: Partition(0),
+        offset: place.seq,
+        published_at: Some(place.published_at),
+        redelivered: place.redelivered,
+    })
+}
+
+/// Where a message lies, from the subject by which it is acknowledged.
+pub(crate) fn place(message: &async_nats::Message) -> Option<Place> {
+    let words: Vec<&str> = message.reply.as_ref()?.as_str().split('.').collect();
+    // `$JS.ACK.[domain.account.]stream.consumer.delivered.seq.consumer-seq.nanoseconds.pending[.more]`
+    let skip = if words.len() == 9 { 4 } else { 6 };
+    let [delivered, seq, _, nanos, ..] = words.get(skip..)? else {
+        return None;
+    };
+    let nanos: i64 = nanos.parse().ok()?;
+    let delivered: u32 = delivered.parse().ok()?;
+    Some(Place {
+        seq: seq.parse().ok()?,
+        published_at: Timestamp::from_micros(nanos / 1_000),
+        redelivered: delivered.saturating_sub(1),
+    })
+}
+
+fn read(map: HeaderMap) -> (Option<Bytes>, Headers) {
+    let mut pairs = match map.get(NAMES) {
+        Some(names) => ordered(&map, names.as_str()),
+        None => sorted(&map),
+    };
+    let key = pairs.iter().position(|(name, _)| name == KEY);
+    let key = key.map(|index| pairs.remove(index).1);
+    let known = pairs
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case(MESSAGE_ID));
+    if let (false, Some(id)) = (known, map.get(NATS_MESSAGE_ID)) {
+        let id = Bytes::copy_from_slice(id.as_str().as_bytes());
+        pairs.push((MESSAGE_ID.to_owned(), id));
+    }
+    (key, pairs.into_iter().collect())
+}
+
+/// As it was published here.
+fn ordered(map: &HeaderMap, names: &str) -> Vec<(String, Bytes)> {
+    let mut seen = std::collections::HashMap::<&str, usize>::new();
+    let value = |marked: &str, occurrence: usize| {
+        let name = marked.trim_end_matches(':');
+        let text = map.get_all(name).nth(occurrence)?.as_str();
+        let hex = (name != marked).then(|| from_hex(text)).flatten();
+        Some(hex.unwrap_or_else(|| text.as_bytes().to_vec()))
+    };
+    let mut pairs = Vec::new();
+    for marked in names.split(' ') {
+        let name = marked.trim_end_matches(':');
+        let occurrence = seen.entry(name).or_default();
+        if let Some(value) = value(marked, *occurrence) {
+            pairs.push((name.to_owned(), Bytes::from(value)));
+        }
+        *occurrence += 1;
+    }
+    pairs
+}
+
+/// As somebody else published it: the order was not kept, so by name.
+fn sorted(map: &HeaderMap) -> Vec<(String, Bytes)> {
+    let mut all: Vec<_> = map.iter().collect();
+    all.sort_by_key(|(name, _)| name.to_string());
+    let mut pairs = Vec::new();
+    for (name, values) in all {
+        let name = name.to_string();
+        for value in values.iter().filter(|_| !name.starts_with(SERVER)) {
+            let value = Bytes::copy_from_slice(value.as_str().as_bytes());
+            pairs.push((name.clone(), value));
+        }
+    }
+    pairs
+}
+
+fn is_name(name: &str) -> bool {
+    let visible = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    let own = name.eq_ignore_ascii_case(NAMES);
+    let server = name
+        .get(..SERVER.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(SERVER));
+    !name.is_empty() && name.bytes().all(visible) && !own && !server
+}
+
+/// Whether NATS carries a value unchanged: it ends at a line break and loses spaces around it.
+fn survives(value: &str) -> bool {
+    value.trim() == value && !value.contains(['\r', '\n'])
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publication(key: Option<&str>, headers: &[(&str, &str)]) -> Publication {
+        let headers = headers.iter();
+        Publication {
+            topic: "orders".to_owned(),
+            key: key.map(str::to_owned),
+            headers: headers
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            payload: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn key_and_headers_come_back_in_order_and_unchanged() {
+        let sent = [
+            ("b", "2"),
+            ("message-id", "m-1"),
+            ("a", " spaces around "),
+            ("b", "two\r\nlines"),
+            ("empty", ""),
+        ];
+        let map = encode(&publication(Some("käy"), &sent)).unwrap();
+        let (key, headers) = read(map);
+        assert_eq!(key.as_deref(), Some("käy".as_bytes()));
+        let expected: Headers = sent.into_iter().collect();
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn an_id_counts_within_its_topic() {
+        let map = encode(&publication(None, &[("Message-Id", "m-1")])).unwrap();
+        assert_eq!(map.get(NATS_MESSAGE_ID).unwrap().as_str(), "orders/m-1");
+    }
+
+    #[test]
+    fn a_header_that_nats_cannot_name_is_refused() {
+        for name in ["", "a b", "a:b", "ä", "nats-msg-id", "griot-headers"] {
+            let error = encode(&publication(None, &[(name, "1")])).unwrap_err();
+            assert!(matches!(error, BrokerError::Refused { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_another_client_has_its_headers_by_name() {
+        let mut map = HeaderMap::new();
+        map.insert("b", "2");
+        map.insert("a", "1");
+        map.insert("Nats-Msg-Id", "m-1");
+        let (key, headers) = read(map);
+        assert_eq!(key, None);
+        let expected = [("a", "1"), ("b", "2"), (MESSAGE_ID, "m-1")];
+        assert_eq!(headers, expected.into_iter().collect());
+    }
+
+    #[test]
+    fn a_place_is_read_from_both_forms_of_an_acknowledgement() {
+        for reply in [
+            "$JS.ACK.orders.mail.3.100.7.1700000000000001000.42",
+            "$JS.ACK._.hash.orders.mail.3.100.7.1700000000000001000.42",
+            "$JS.ACK.hub.hash.orders.mail.3.100.7.1700000000000001000.42.more",
+        ] {
+            let message = async_nats::Message {
+                subject: "orders".into(),
+                reply: Some(reply.into()),
+                payload: Bytes::new(),
+                headers: None,
+                status: None,
+                description: None,
+                length: 0,
+            };
+            let expected = Place {
+                seq: 100,
+                published_at: Timestamp::from_micros(1_700_000_000_000_001),
+                redelivered: 2,
+            };
+            assert_eq!(place(&message), Some(expected), "{reply}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The task of a consumer: takes messages in, and puts each into its lane.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::mem;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use griot_core::stable_hash;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tower_service::Service;
+
+use super::Mode;
+use super::work::{Shared, Work};
+use crate::{Answer, BrokerError, Delivery, Event, Incoming, Order, Partition, Source};
+
+/// A lane by the hash of its topic and key. Two keys of one hash share a lane, which loses nothing.
+type LaneId = u64;
+
+/// The last message of a lane that is under way.
+struct Lane {
+    /// Tells it from the others.
+    number: u64,
+    /// Told when it is done.
+    done: oneshot::Receiver<()>,
+}
+
+pub(super) struct Intake<S> {
+    pub(super) source: Box<dyn Source>,
+    pub(super) service: S,
+    pub(super) shared: Arc<Shared>,
+    pub(super) order: Order,
+    pub(super) in_flight_max: usize,
+    pub(super) mode: watch::Receiver<Mode>,
+    pub(super) in_flight: watch::Sender<usize>,
+    lanes: HashMap<LaneId, Lane>,
+    /// Stops what is under way of a partition; its listeners are the messages.
+    partitions: HashMap<(String, Partition), watch::Sender<bool>>,
+    /// Each ends with its lane and its number.
+    works: JoinSet<(LaneId, u64)>,
+    number: u64,
+    /// Errors of the source since its last message, and when to ask it again.
+    failures: u32,
+    ask_at: Instant,
+}
+
+impl<S> Intake<S>
+where
+    S: Service<Event, Response = Answer, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    pub(super) fn new(
+        source: Box<dyn Source>,
+        service: S,
+        shared: Shared,
+        order: Order,
+        in_flight_max: usize,
+        mode: watch::Receiver<Mode>,
+        in_flight: watch::Sender<usize>,
+    ) -> Self {
+        Self {
+            source,
+            service,
+            shared: Arc::new(shared),
+            order,
+            in_flight_max,
+            mode,
+            in_flight,
+            lanes: HashMap::new(),
+            partitions: HashMap::new(),
+            works: JoinSet::new(),
+            number: 0,
+            failures: 0,
+            ask_at: Instant::now(),
+        }
+    }
+
+    /// Takes in until it is told to drain or the broker is closed; then finishes, and leaves. Says
+    /// how many messages were under way at the end.
+    pub(super) async fn run(mut self) -> usize {
+        let end = loop {
+            let mode = *self.mode.borrow_and_update();
+            if let Mode::Draining(end) = mode {
+                break Some(end);
+            }
+            let room = mode == Mode::Running && self.works.len() < self.in_flight_max;
+            let asks = room && self.ask_at <= Instant::now();
+            tokio::select! {
+                biased;
+                changed = self.mode.changed() => if changed.is_err() { break Some(Instant::now()) },
+                Some(done) = self.works.join_next() => self.finished(done),
+                incoming = self.source.next(), if asks => match incoming {
+                    Some(incoming) => self.take(incoming),
+                    None => break None,
+                },
+                () = sleep_until(self.ask_at), if room && !asks => {}
+            }
+        };
+        let stopped = self.finish();
+        match end {
+            Some(end) => {
+                // What is not done by then is left to be given again.
+                let _ = timeout_at(end, stopped).await;
+            }
+            None => stopped.await,
+        }
+        let left = self.works.len();
+        self.works.abort_all();
+        self.count();
+        left
+    }
+
+    /// Nothing new begins; waits for what is under way.
+    async fn finish(&mut self) {
+        for stop in self.partitions.values() {
+            stop.send_replace(true);
+        }
+        while let Some(done) = self.works.join_next().await {
+            self.finished(done);
+        }
+    }
+
+    fn take(&mut self, incoming: Result<Incoming, BrokerError>) {
+        match incoming {
+            Ok(Incoming::Delivery(delivery)) => {
+                self.failures = 0;
+                self.begin(delivery);
+            }
+            Ok(Incoming::Revoked {
+                partitions,
+                released,
+            }) => self.release(partitions, released),
+            Err(error) => {
+                self.shared.metrics.source_failed();
+                tracing::error!(%error, group = self.shared.group, "a source failed, it is asked again");
+                self.ask_at = Instant::now() + self.shared.limits.backoff.delay(self.failures);
+                self.failures = self.failures.saturating_add(1);
+            }
+        }
+    }
+
+    /// Puts a message at the end of its lane.
+    fn begin(&mut self, delivery: Delivery) {
+        let event = &delivery.event;
+        self.number += 1;
+        let number = self.number;
+        let id = match (self.order, event.key()) {
+            (Order::PerKey, Some(key)) => {
+                let mut name = event.topic().as_bytes().to_vec();
+                name.push(0);
+                name.extend_from_slice(key);
+                stable_hash(&name)
+            }
+            // A lane of its own.
+            _ => stable_hash(&number.to_le_bytes()),
+        };
+        let partition = (event.topic().to_owned(), event.position().0);
+        let stop = self.partitions.entry(partition);
+        let stop = stop
+            .or_insert_with(|| watch::Sender::new(false))
+            .subscribe();
+        let (next, done) = oneshot::channel();
+        let before = self.lanes.insert(id, Lane { number, done });
+        let work = Work {
+            shared: Arc::clone(&self.shared),
+            service: self.service.clone(),
+            delivery,
+            turn: before.map(|lane| lane.done),
+            next,
+            stop,
+        };
+        self.works.spawn(async move {
+            work.run().await;
+            (id, number)
+        });
+        self.count();
+    }
+
+    fn finished(&mut self, done: Result<(LaneId, u64), JoinError>) {
+        match done {
+            Ok((id, number)) => {
+                if self
+                    .lanes
+                    .get(&id)
+                    .is_some_and(|lane| lane.number == number)
+                {
+                    self.lanes.remove(&id);
+                }
+            }
+            Err(error) => tracing::error!(%error, "work on a message ended, it is given again"),
+        }
+        self.count();
+    }
+
+    /// Stops what is under way of these partitions, and says so when it has ended.
+    fn release(&mut self, partitions: Vec<(String, Partition)>, released: oneshot::Sender<()>) {
+        let stops = partitions
+            .iter()
+            .filter_map(|partition| self.partitions.remove(partition));
+        let stops: Vec<_> = stops.collect();
+        let within = self.shared.limits.release_within;
+        tokio::spawn(async move {
+            let ended = join_all(stops.iter().map(|stop| {
+                stop.send_replace(true);
+                stop.closed()
+            }));
+            if timeout(within, ended).await.is_err() {
+                tracing::warn!(
+                    ?partitions,
+                    "handlers did not end before their partitions go: their messages may be handled twice"
+                );
+            }
+            // The broker has gone on by itself where nobody listens.
+            let _ = released.send(());
+        });
+    }
+
+    fn count(&self) {
+        self.in_flight.send_replace(self.works.len());
+        self.shared.metrics.in_flight(self.works.len());
+    }
+}
+
+impl<S> Drop for Intake<S> {
+    /// What waits is left at once; what runs at its next await.
+    fn drop(&mut self) {
+        self.shared.metrics.in_flight(0);
+        drop(mem::take(&mut self.lanes));
+    }
+}

@@ -1,0 +1,90 @@
+//! A group, with time passed in.
+
+use super::*;
+use crate::Partition;
+
+/// A group of one topic with 16 slices of ten messages each.
+fn group() -> (Group, Vec<Slice>, Instant) {
+    let (mut group, now) = (Group::default(), Instant::now());
+    let slice = |number| Slice {
+        topic: "orders".into(),
+        partition: Partition(number),
+    };
+    let slices: Vec<_> = (0..16).map(slice).collect();
+    for slice in &slices {
+        group.extend(slice, 10, Acked::default(), now);
+    }
+    (group, slices, now)
+}
+
+fn member() -> Member {
+    Member::new(vec!["orders".to_owned()], 1_000, None)
+}
+
+fn held(group: &Group, id: MemberId) -> usize {
+    let owned = |progress: &&Progress| progress.owner == Some(id) && progress.moving.is_none();
+    group.slices.values().filter(owned).count()
+}
+
+#[test]
+fn slices_are_shared_evenly_whoever_comes_and_goes() {
+    let (mut group, _, now) = group();
+    for id in 1..=5 {
+        group.join(id, member(), now);
+        let counts: Vec<_> = (1..=id).map(|id| held(&group, id)).collect();
+        let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+        assert!(most - least <= 1, "{counts:?}");
+        assert_eq!(counts.iter().sum::<usize>(), 16);
+    }
+    for id in 1..=4 {
+        group.leave(id, now);
+        let left: usize = (id + 1..=5).map(|id| held(&group, id)).sum();
+        assert_eq!(left, 16);
+    }
+}
+
+#[test]
+fn a_slice_with_messages_out_is_moved_when_it_is_released_or_its_time_is_up() {
+    for releases in [true, false] {
+        let (mut group, slices, now) = group();
+        group.join(1, member(), now);
+        for slice in &slices {
+            assert!(group.take(1, slice, 1, now).is_some());
+        }
+        group.join(2, member(), now);
+        let revoked = group.revoked(1);
+        assert_eq!((revoked.len(), held(&group, 2)), (8, 0));
+        let moved = revoked.first().unwrap();
+        assert_eq!(group.take(1, moved, 2, now), None, "it is going");
+        assert_eq!(group.take(2, moved, 1, now), None, "it has not come");
+        let later = now + REVOCATION_MAX;
+        if releases {
+            group.acknowledge(moved, 1);
+            group.release(1, &revoked, now);
+        } else {
+            assert_eq!(group.expire(now), Some(later));
+            group.expire(later);
+        }
+        assert_eq!(held(&group, 2), 8);
+        assert_eq!(group.take(2, moved, 1, later).is_none(), releases);
+        assert!(group.take(2, moved, 2, later).is_some());
+    }
+}
+
+#[test]
+fn what_comes_back_goes_before_all_others_and_counts_its_deliveries() {
+    let (mut group, slices, now) = group();
+    let slice = slices.first().unwrap();
+    group.join(1, member(), now);
+    let first = group.take(1, slice, 1, now).unwrap();
+    assert!(group.take(1, slice, 2, now).is_some());
+    group.give_back(slice, 1, first.delivery);
+    assert_eq!(group.take(1, slice, 3, now), None);
+    let again = group.take(1, slice, 1, now).unwrap();
+    assert_eq!((first.redelivered, again.redelivered), (0, 1));
+    group.give_back(slice, 1, first.delivery);
+    assert!(
+        group.take(1, slice, 3, now).is_some(),
+        "an old receipt gives nothing back"
+    );
+}

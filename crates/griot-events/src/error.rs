@@ -1,0 +1,31 @@
+//! What can go wrong with a broker, and what to do about it.
+
+use std::sync::Arc;
+
+/// The error that a broker's client gave.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// An error of a broker. Cheap to clone, since one lost connection is told to many.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// It cannot be reached now; it is tried again.
+    #[error("the broker cannot be reached, trying again may help")]
+    Unreachable(#[source] Cause),
+    /// Nobody knows whether it happened: with a message id it may be tried again.
+    #[error(
+        "the broker did not confirm in time, it may have happened: try again with the same message id"
+    )]
+    Unknown(#[source] Cause),
+    /// Trying again does not help.
+    #[error("the broker refuses {what}: {reason}")]
+    Refused {
+        /// What was asked of it.
+        what: &'static str,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// It was closed here.
+    #[error("the broker was closed")]
+    Closed,
+}

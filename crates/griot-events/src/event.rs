@@ -1,0 +1,156 @@
+//! A message as a handler sees it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use griot_core::Timestamp;
+
+use crate::Partition;
+
+/// The header that names what happened, so that a router need not look into the payload.
+pub const EVENT_NAME: &str = "event-name";
+
+/// The header with a message's stable id: the same when it is published again. Brokers that can
+/// drop repeated messages by id are given it, and a redelivery is known by it.
+pub const MESSAGE_ID: &str = "message-id";
+
+/// A message from a broker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Event {
+    content: Arc<Content>,
+    attempt: u32,
+}
+
+/// What a message holds, and where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The topic it was published to.
+    pub topic: String,
+    /// Messages of one key keep their order. Any bytes.
+    pub key: Option<Bytes>,
+    /// What stands beside the payload, in order.
+    pub headers: Headers,
+    /// The payload, as it was published.
+    pub payload: Bytes,
+    /// The slice of the topic it lies in; 0 where a broker has none.
+    pub partition: Partition,
+    /// Its place there, as the broker counts: it identifies the message within its partition.
+    pub offset: u64,
+    /// When the broker took it, where it says so.
+    pub published_at: Option<Timestamp>,
+    /// How often the broker had delivered it before; 0 where it cannot tell.
+    pub redelivered: u32,
+}
+
+/// Names and values in order; a name may stand there twice. Values are any bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Bytes)>);
+
+impl Event {
+    /// A message on its first attempt.
+    pub fn new(content: Content) -> Self {
+        Self {
+            content: Arc::new(content),
+            attempt: 1,
+        }
+    }
+
+    /// The same message on its next attempt.
+    #[must_use]
+    pub fn next_attempt(&self) -> Self {
+        Self {
+            content: Arc::clone(&self.content),
+            attempt: self.attempt.saturating_add(1),
+        }
+    }
+
+    /// The topic it was published to.
+    pub fn topic(&self) -> &str {
+        &self.content.topic
+    }
+
+    /// Its key, where it has one.
+    pub fn key(&self) -> Option<&Bytes> {
+        self.content.key.as_ref()
+    }
+
+    /// What stands beside the payload.
+    pub fn headers(&self) -> &Headers {
+        &self.content.headers
+    }
+
+    /// The payload, as it was published.
+    pub fn payload(&self) -> &Bytes {
+        &self.content.payload
+    }
+
+    /// The slice of the topic it lies in, and its place there.
+    pub fn position(&self) -> (Partition, u64) {
+        (self.content.partition, self.content.offset)
+    }
+
+    /// When the broker took it, where it says so.
+    pub fn published_at(&self) -> Option<Timestamp> {
+        self.content.published_at
+    }
+
+    /// Which attempt at handling it this is, from 1, within this delivery.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// How often the broker had delivered it before; 0 where it cannot tell.
+    pub fn redelivered(&self) -> u32 {
+        self.content.redelivered
+    }
+
+    /// What happened, from the header [`EVENT_NAME`].
+    pub fn name(&self) -> Option<&str> {
+        self.headers().get(EVENT_NAME)
+    }
+
+    /// What identifies the message: its [`MESSAGE_ID`], or else its topic, partition and offset. It
+    /// is the same in every redelivery.
+    pub fn id(&self) -> String {
+        let place = || {
+            let (Partition(partition), offset) = self.position();
+            format!("{}/{partition}/{offset}", self.topic())
+        };
+        let id = self.headers().get(MESSAGE_ID);
+        id.map_or_else(place, str::to_owned)
+    }
+}
+
+impl Headers {
+    /// The first value under `name` that is text. Names are compared without regard to case.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.get_bytes(name)?).ok()
+    }
+
+    /// The first value under `name`.
+    pub fn get_bytes(&self, name: &str) -> Option<&Bytes> {
+        let mut all = self.0.iter();
+        let found = all.find(|(other, _)| other.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value)
+    }
+
+    /// Adds a header behind the others.
+    pub fn push(&mut self, name: impl Into<String>, value: impl Into<Bytes>) {
+        self.0.push((name.into(), value.into()));
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl<N: Into<String>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(all: I) -> Self {
+        let all = all.into_iter();
+        Self(
+            all.map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}

@@ -1,0 +1,183 @@
+//! Handling: what each answer comes to, and what a handler may do wrong.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a case panics where a promise is broken"
+)]
+
+use std::time::Duration;
+
+use griot_events::{
+    Answer, DEAD_LETTER_ATTEMPTS, DEAD_LETTER_MESSAGE_ID, DEAD_LETTER_REASON, DEAD_LETTER_TOPIC,
+    Event, Message, Publication, dead_letter_topic,
+};
+
+use super::bench::{Bench, Seen, next, number};
+use crate::BrokerFactory;
+
+/// Each message fails three times.
+pub async fn it_goes_on_after_many_errors(factory: &impl BrokerFactory) {
+    let bench = Bench::open(factory).await;
+    let seen = Seen::default();
+    let by = seen.clone();
+    let handler = move |event: Event| {
+        by.add(&event);
+        async move {
+            if event.attempt() <= 3 {
+                let reason = "again".to_owned();
+                return Answer::Retry { reason };
+            }
+            Answer::Ack
+        }
+    };
+    let _consuming = bench
+        .consume(bench.subscription("orders", "g"), handler)
+        .await;
+    for key in ["a", "b", "c", "d"] {
+        bench.publish("orders", key, 0..10).await;
+    }
+    let done = |all: &[super::Handled]| all.iter().filter(|handled| handled.attempt == 4).count();
+    seen.until(|all| done(all) >= 40).await;
+    for key in ["a", "b", "c", "d"] {
+        assert_eq!(seen.first_numbers(key), (0..10).collect::<Vec<_>>());
+    }
+}
+
+/// Published, in order, and with the key it was given.
+pub async fn an_answer_is_out_before_its_message_is_done(factory: &impl BrokerFactory) {
+    let bench = Bench::open(factory).await;
+    let bills = bench.topic("bills");
+    let handler = move |event: Event| {
+        let bill = |part: u64| Publication {
+            topic: bills.clone(),
+            key: Some("customer".to_owned()),
+            headers: Vec::new(),
+            payload: (number(&event) * 10 + part).to_string().into(),
+        };
+        let answer = Answer::Publish(vec![bill(1), bill(2)]);
+        async move { answer }
+    };
+    let consuming = bench
+        .consume(bench.subscription("orders", "g"), handler)
+        .await;
+    let (_bills, seen) = bench.watch("bills", "h").await;
+    bench.publish("orders", "k", 1..=20).await;
+    seen.until_different(40).await;
+    let expected: Vec<_> = (1..=20)
+        .flat_map(|order| [order * 10 + 1, order * 10 + 2])
+        .collect();
+    assert_eq!(seen.first_numbers("customer"), expected);
+    assert_eq!(consuming.drain(Duration::from_secs(30)).await, 0);
+}
+
+/// And its payload and key.
+pub async fn a_dead_letter_carries_cause_attempts_and_headers(factory: &impl BrokerFactory) {
+    let bench = Bench::open(factory).await;
+    let topic = bench.topic("orders");
+    let handler = |event: Event| async move {
+        let reason = "no such customer".to_owned();
+        match event.attempt() {
+            1 => Answer::Retry { reason },
+            _ => Answer::DeadLetter { reason },
+        }
+    };
+    let _consuming = bench
+        .consume(bench.subscription("orders", "g"), handler)
+        .await;
+    let message = Message::bytes(&topic, "7")
+        .key("k")
+        .id("m-7")
+        .header("trace", "abc");
+    bench.producer.publish(message).await.unwrap();
+    let mut subscription = bench.subscription("orders", "dead");
+    subscription.topics = vec![dead_letter_topic(&topic)];
+    let mut source = bench.broker.subscribe(subscription).await.unwrap();
+    let letter = next(source.as_mut()).await.event;
+    assert_eq!(
+        (letter.key().unwrap().as_ref(), number(&letter)),
+        (b"k".as_ref(), 7)
+    );
+    for (name, value) in [
+        ("trace", "abc"),
+        (DEAD_LETTER_REASON, "no such customer"),
+        (DEAD_LETTER_ATTEMPTS, "2"),
+        (DEAD_LETTER_TOPIC, &topic),
+        (DEAD_LETTER_MESSAGE_ID, "m-7"),
+    ] {
+        assert_eq!(letter.headers().get(name), Some(value), "{name}");
+    }
+}
+
+/// The next of its key is handled then.
+pub async fn a_handler_that_panics_is_tried_again_then_its_message_is_a_dead_letter(
+    factory: &impl BrokerFactory,
+) {
+    let bench = Bench::open(factory).await;
+    let seen = Seen::default();
+    let by = seen.clone();
+    let handler = move |event: Event| {
+        by.add(&event);
+        async move {
+            assert!(number(&event) != 1, "one is too many");
+            Answer::Ack
+        }
+    };
+    let _consuming = bench
+        .consume(bench.subscription("orders", "g"), handler)
+        .await;
+    bench.publish("orders", "k", 0..3).await;
+    seen.until_different(3).await;
+    assert_eq!(seen.numbers("k"), [0, 1, 1, 1, 2]);
+    let mut subscription = bench.subscription("orders", "dead");
+    subscription.topics = vec![dead_letter_topic(&bench.topic("orders"))];
+    let mut source = bench.broker.subscribe(subscription).await.unwrap();
+    let letter = next(source.as_mut()).await.event;
+    assert_eq!(number(&letter), 1);
+    let reason = letter.headers().get(DEAD_LETTER_REASON).unwrap();
+    assert!(reason.contains("one is too many"), "{reason}");
+}
+
+/// It takes two leases, and is not given to anybody else. A broker without leases has nothing to extend.
+pub async fn a_lease_is_extended_while_a_handler_is_slow(factory: &impl BrokerFactory) {
+    let bench = Bench::open(factory).await;
+    let source = bench.subscribe("orders", "other").await;
+    let takes = source.lease().unwrap_or_default() * 2;
+    drop(source);
+    let seen = Seen::default();
+    let by = seen.clone();
+    let handler = move |event: Event| {
+        by.add(&event);
+        async move {
+            if number(&event) == 0 {
+                tokio::time::sleep(takes).await;
+            }
+            Answer::Ack
+        }
+    };
+    let _consuming = bench
+        .consume(bench.subscription("orders", "g"), handler)
+        .await;
+    bench.publish("orders", "k", 0..2).await;
+    seen.until_different(2).await;
+    assert_eq!(seen.numbers("k"), [0, 1]);
+    assert!(seen.all().iter().all(|handled| handled.redelivered == 0));
+}
+
+/// To what the subscription says, however many there are.
+pub async fn g10_a_stalled_handler_bounds_what_is_taken_in(factory: &impl BrokerFactory) {
+    let bench = Bench::open(factory).await;
+    let mut subscription = bench.subscription("orders", "g");
+    subscription.in_flight_max = 7;
+    let (consuming, seen, open) = bench.stall(subscription).await;
+    let keys: Vec<String> = (0..50).map(|key| format!("k{key}")).collect();
+    for key in &keys {
+        bench.publish("orders", key, 0..4).await;
+    }
+    seen.until_different(1).await;
+    // Whoever comes later reads all of them: so the stalled one has had its time.
+    let (_other, read) = bench.watch("orders", "other").await;
+    read.until_different(200).await;
+    assert!(seen.all().len() <= 7 && consuming.in_flight() <= 7);
+    open.add_permits(1);
+    seen.until_different(200).await;
+}
