@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use griot_events::embedded::{EmbeddedBroker, EmbeddedOptions};
 use griot_events::{
-    Answer, Broker, BrokerError, Consumer, ConsumerLimits, Event, Incoming, Message, Order,
-    Producer, Publication, Subscription,
+    Answer, BoxFuture, Broker, BrokerError, Consumer, ConsumerLimits, Event, Incoming, Message,
+    Order, Producer, Publication, Source, Subscription,
 };
 use griot_journal::{EmbeddedLog, Journal, MemoryJournal, Options};
+use griot_testkit::broker::handling::g10_a_stalled_handler_bounds_what_is_taken_in;
 use griot_testkit::broker::{Bench, Seen};
 use griot_testkit::{BrokerFactory, Fault, PowerCut, SimDisk, run};
 
@@ -114,6 +115,47 @@ fn a_key_that_is_tried_again_and_again_leaves_its_handler_to_others() {
         // What waits to be tried again does not hold a drain up: it is given back.
         assert_eq!(consuming.drain(Duration::from_mins(1)).await, 0);
     });
+}
+
+/// A broker that gives more than it is asked for.
+#[derive(Debug)]
+struct Generous(Arc<dyn Broker>);
+
+impl Broker for Generous {
+    fn publish(&self, all: Vec<Publication>) -> BoxFuture<'_, Vec<Result<(), BrokerError>>> {
+        self.0.publish(all)
+    }
+
+    fn subscribe(
+        &self,
+        mut subscription: Subscription,
+    ) -> BoxFuture<'_, Result<Box<dyn Source>, BrokerError>> {
+        subscription.in_flight_max *= 100;
+        self.0.subscribe(subscription)
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.0.check()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.0.close()
+    }
+}
+
+struct MoreThanAsked;
+
+impl BrokerFactory for MoreThanAsked {
+    async fn open(&self) -> Arc<dyn Broker> {
+        Arc::new(Generous(open(Arc::new(MemoryJournal::new())).await))
+    }
+}
+
+#[test]
+fn g10_a_consumer_takes_no_more_in_than_it_may_whatever_the_broker_gives() {
+    run(g10_a_stalled_handler_bounds_what_is_taken_in(
+        &MoreThanAsked,
+    ));
 }
 
 #[test]

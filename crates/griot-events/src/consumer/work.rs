@@ -33,9 +33,9 @@ pub(super) struct Work<S> {
     pub(super) shared: Arc<Shared>,
     pub(super) service: S,
     pub(super) delivery: Delivery,
-    /// Told, or dropped, when the message before it in its lane is done.
+    /// Told when the message before it in its lane is done; dropped where that one goes back.
     pub(super) turn: Option<oneshot::Receiver<()>>,
-    /// Dropped when this one is done, so that the next has its turn.
+    /// Told when this one is done, so that the next has its turn.
     pub(super) next: oneshot::Sender<()>,
     /// Turns true when nothing new is to begin.
     pub(super) stop: watch::Receiver<bool>,
@@ -69,8 +69,11 @@ where
             outcome = handling.run(event.clone(), turn) => outcome,
             () = kept => None,
         };
-        // The next of the lane begins while the broker hears of this one.
-        drop(next);
+        if outcome.is_some() {
+            // The next of the lane begins while the broker hears of this one. Dropped unsent, as it
+            // is when this is aborted, the next does not overtake: it goes back as well.
+            let _ = next.send(());
+        }
         let (settled, told) = match outcome {
             Some(settled) => (settled, receipt.ack().await),
             None => (Settled::GivenBack, receipt.give_back().await),
@@ -129,8 +132,7 @@ where
             tokio::select! {
                 biased;
                 () = stopped => return None,
-                // The one before is done, or gone.
-                _ = turn => {}
+                turn = turn => turn.ok()?,
             }
         }
         let mut panics = 0;

@@ -154,11 +154,13 @@ pub async fn a_lease_is_extended_while_a_handler_is_slow(factory: &impl BrokerFa
             Answer::Ack
         }
     };
-    let _consuming = bench
+    let consuming = bench
         .consume(bench.subscription("orders", "g"), handler)
         .await;
     bench.publish("orders", "k", 0..2).await;
     seen.until_different(2).await;
+    // Given again, it would wait behind the other.
+    consuming.until_in_flight(0).await;
     assert_eq!(seen.numbers("k"), [0, 1]);
     assert!(seen.all().iter().all(|handled| handled.redelivered == 0));
 }

@@ -57,6 +57,7 @@ pub async fn g9_a_drain_ends_within_its_deadline(factory: &impl BrokerFactory) {
     let (_next, rest) = bench.watch("orders", "g").await;
     rest.until_different(3).await;
     assert_eq!(rest.first_numbers("k"), [0, 1, 2]);
+    assert_eq!(seen.numbers("k"), [0], "none of the others had its turn");
 }
 
 /// All of it, since nothing was acknowledged.
@@ -71,4 +72,5 @@ pub async fn g9_a_dropped_consumer_leaves_what_it_had_to_be_given_again(
     let (_next, rest) = bench.watch("orders", "g").await;
     rest.until_different(5).await;
     assert_eq!(rest.first_numbers("k"), (0..5).collect::<Vec<_>>());
+    assert_eq!(seen.numbers("k"), [0], "none of the others had its turn");
 }

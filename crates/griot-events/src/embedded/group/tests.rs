@@ -88,3 +88,18 @@ fn what_comes_back_goes_before_all_others_and_counts_its_deliveries() {
         "an old receipt gives nothing back"
     );
 }
+
+#[test]
+fn a_member_has_no_more_out_than_it_asked_for() {
+    let (mut group, slices, now) = group();
+    let slice = slices.first().unwrap();
+    group.join(1, Member::new(vec![">".to_owned()], 2, None), now);
+    for seq in 1..=2 {
+        assert!(group.has_room(1) && group.wanted(1).is_some());
+        assert!(group.take(1, slice, seq, now).is_some());
+    }
+    assert!(!group.has_room(1));
+    assert_eq!(group.wanted(1), None);
+    group.acknowledge(slice, 2);
+    assert!(group.has_room(1));
+}
