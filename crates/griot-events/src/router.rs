@@ -14,8 +14,9 @@ use tower::{Layer, Service};
 pub use route::Route;
 
 use self::pattern::Pattern;
+pub(crate) use self::pattern::is_dead;
 use self::table::{Endpoint, Table};
-use crate::{Answer, BoxFuture, DeadLetter, Event, Handler, IntoAnswer};
+use crate::{Answer, BoxFuture, DeadLetter, Event, Handler};
 
 /// Which handler gets which event, by topic and by name.
 ///
@@ -47,7 +48,7 @@ use crate::{Answer, BoxFuture, DeadLetter, Event, Handler, IntoAnswer};
 /// **Dead letters** lie in topics whose last word is [`dead`](crate::layer::DEAD). Neither `*` nor `>`
 /// stands for that word, so that no dead letter of `orders.*` comes back through `orders.*` for ever:
 /// whoever handles dead letters says so, as in `orders.dead` or `orders.*.dead`. Those that come in
-/// through a subscription to a pattern are passed over: acknowledged, they stay in their topic.
+/// only because a pattern such as `orders.>` was subscribed to are passed over, acknowledged.
 ///
 /// Once its state is there ([`with_state`](Router::with_state); `()` needs none) it is a
 /// [`tower::Service`], cheap to clone.
@@ -251,17 +252,18 @@ impl Service<Event> for Router<()> {
         let Inner {
             table, fallback, ..
         } = &*self.inner;
+        if is_dead(event.topic()) && table.strays_in(event.topic()) {
+            let (topic, id) = (event.topic(), event.id());
+            tracing::debug!(
+                topic,
+                id,
+                "a dead letter that nobody asked for is passed over"
+            );
+            return Box::pin(async { Ok(Answer::Ack) });
+        }
         if let Some((pattern, endpoint)) = table.find(event.topic(), event.name()) {
             let event = event.routed(Arc::clone(pattern));
             return endpoint.route().answer(event);
-        }
-        if pattern::is_dead(event.topic()) {
-            tracing::debug!(
-                topic = event.topic(),
-                id = event.id(),
-                "a dead letter is passed over"
-            );
-            return Box::pin(async { Ok(().into_answer()) });
         }
         fallback.route().answer(event)
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use griot_core::Publication;
 
 use super::{Around, Next};
+use crate::router::is_dead;
 use crate::{Answer, Event, MESSAGE_ID, Partition};
 
 /// The last word of a topic of dead letters: those of `orders` go to `orders.dead`.
@@ -22,7 +23,8 @@ pub const DEAD: &str = "dead";
 /// | `dead-letter-message-id` | its [`MESSAGE_ID`], where it had one |
 /// | [`MESSAGE_ID`] | `dead/` and its id: its own would have a broker that drops repeated messages drop the dead letter |
 ///
-/// The event is acknowledged once the broker has the dead letter durably. A publication is text but
+/// The event is acknowledged once the broker has the dead letter durably. A dead letter that cannot be
+/// handled stays where it is: the answer is [`Answer::Retry`], and its key waits. A publication is text but
 /// for its payload: a key or a header that is not goes out as hexadecimal digits, the header under
 /// its name and `-hex`, the key marked by the header `dead-letter-key` with the value `hex`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +33,8 @@ pub struct DeadLetters;
 impl Around for DeadLetters {
     async fn around<N: Next>(self, event: Event, next: N) -> Answer {
         match next.run(event.clone()).await {
+            // Topics of the dead letters of dead letters would have no end.
+            Answer::DeadLetter { reason } if is_dead(event.topic()) => Answer::Retry { reason },
             Answer::DeadLetter { reason } => {
                 let (Partition(partition), offset) = event.position();
                 let topic = event.topic();

@@ -66,16 +66,20 @@ impl Pattern {
         self.0.iter().all(literal).then(|| self.to_string())
     }
 
-    /// Whether `topic` is one of those it stands for.
+    /// Whether it gets the events of `topic`: a wildcard gets no dead letters.
     pub(super) fn fits(&self, topic: &str) -> bool {
-        let mut words = topic.split('.').peekable();
+        let wild = matches!(self.0.last(), Some(Word::One | Word::Rest));
+        self.covers(topic) && !(wild && is_dead(topic))
+    }
+
+    /// Whether `topic` is one of those it stands for, and a subscription to it brings in.
+    pub(super) fn covers(&self, topic: &str) -> bool {
+        let mut words = topic.split('.');
         for word in &self.0 {
             let fits = match word {
-                Word::Everywhere => return !is_dead(topic),
-                Word::Rest => return words.peek().is_some() && !is_dead(topic),
-                Word::One => words
-                    .next()
-                    .is_some_and(|next| words.peek().is_some() || next != DEAD),
+                Word::Everywhere => return true,
+                Word::Rest => return words.next().is_some(),
+                Word::One => words.next().is_some(),
                 Word::Literal(literal) => words.next() == Some(literal),
             };
             if !fits {
@@ -87,8 +91,8 @@ impl Pattern {
 }
 
 /// Whether it is a topic of dead letters.
-pub(super) fn is_dead(topic: &str) -> bool {
-    topic.rsplit_once('.').is_some_and(|(_, last)| last == DEAD)
+pub(crate) fn is_dead(topic: &str) -> bool {
+    topic.rsplit('.').next() == Some(DEAD)
 }
 
 impl Word {
@@ -156,7 +160,9 @@ mod tests {
         }
         assert!(Pattern::parse("orders.*.dead").fits("orders.eu.dead"));
         assert!(Pattern::parse("*.dead.eu").fits("orders.dead.eu"));
-        assert!(!Pattern::everywhere().fits("orders.dead"));
+        assert!(Pattern::parse("orders.>").covers("orders.dead"));
+        // An event's name alone brings nothing in: who subscribed to the topic wants it.
+        assert!(Pattern::everywhere().fits("orders.dead"));
     }
 
     #[test]

@@ -105,6 +105,16 @@ impl<S> Table<S> {
         Some((&entry.text, &entry.endpoint))
     }
 
+    /// Whether nobody asked for `topic`, and yet a subscription to a pattern brings it in.
+    pub(super) fn strays_in(&self, topic: &str) -> bool {
+        let subscribed = || {
+            let patterns = self.entries().map(|(_, entry)| &entry.pattern);
+            patterns.filter(|pattern| pattern.names_a_topic())
+        };
+        subscribed().any(|pattern| pattern.covers(topic))
+            && !subscribed().any(|pattern| pattern.fits(topic))
+    }
+
     /// The same routes with other endpoints.
     pub(super) fn map<T>(&self, change: impl Fn(&Endpoint<S>) -> Endpoint<T>) -> Table<T> {
         let mut table = Table::default();

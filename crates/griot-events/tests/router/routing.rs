@@ -117,21 +117,32 @@ async fn an_event_that_nobody_handles_is_a_dead_letter_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_reaches_only_who_names_its_topic() {
-    let sample = |topic| Sample {
-        topic,
-        ..Sample::default()
-    };
+async fn a_dead_letter_that_a_pattern_brings_in_reaches_only_who_names_its_topic() {
     let router = Router::new()
         .on(">", says!("all"))
         .on("orders.*", says!("orders"))
         .on("orders.*.dead", says!("dead orders"))
+        .event("OrderPlaced", says!("placed"))
         .fallback(says!("fallback"));
-    assert_eq!(answer(&router, sample("orders.dead")).await, Answer::Ack);
-    assert_eq!(
-        handler_of(&router, "orders.eu.dead", None).await,
-        "dead orders"
-    );
+    let sample = Sample {
+        topic: "orders.dead",
+        name: Some("OrderPlaced"),
+        ..Sample::default()
+    };
+    assert_eq!(answer(&router, sample).await, Answer::Ack);
+    let handler = handler_of(&router, "orders.eu.dead", None).await;
+    assert_eq!(handler, "dead orders");
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_was_subscribed_to_by_name_is_handled_like_any_other() {
+    let router = Router::new()
+        .on("orders", says!("orders"))
+        .event("OrderPlaced", says!("placed"));
+    let placed = handler_of(&router, "orders.dead", Some("OrderPlaced")).await;
+    assert_eq!(placed, "placed");
+    let router = router.fallback(says!("fallback"));
+    assert_eq!(handler_of(&router, "orders.dead", None).await, "fallback");
 }
 
 #[test]
