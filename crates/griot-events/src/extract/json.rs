@@ -42,17 +42,20 @@ impl<T: Serialize> Json<T> {
 
 impl<S, T: DeserializeOwned> FromEvent<S> for Json<T> {
     fn from_event(event: &Event, _: &S) -> Result<Self, Failure> {
-        let mut json = serde_json::Deserializer::from_slice(event.payload());
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let (path, error) = (error.path().to_string(), error.into_inner());
-            DeadLetter(match path.as_str() {
-                "." => format!("the payload is wrong: {error}"),
-                field => format!("the payload is wrong at `{field}`: {error}"),
-            })
-        })?;
-        json.end()
-            .map_err(|error| DeadLetter(format!("the payload does not end: {error}")))?;
+        let value = serde_json::from_slice(event.payload());
+        let value = value.map_err(|error| DeadLetter(explain::<T>(event.payload(), &error)))?;
         Ok(Self(value))
+    }
+}
+
+/// Says which field is wrong. It is read a second time for that, so that what is right is read fast.
+fn explain<T: DeserializeOwned>(payload: &[u8], error: &serde_json::Error) -> String {
+    let mut json = serde_json::Deserializer::from_slice(payload);
+    match serde_path_to_error::deserialize::<_, T>(&mut json) {
+        Err(located) if located.path().iter().next().is_some() => {
+            format!("the payload is wrong at `{}`: {error}", located.path())
+        }
+        _ => format!("the payload is wrong: {error}"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 
 use super::{Around, Next};
-use crate::{Answer, Event};
+use crate::{Answer, Event, Partition};
 
 /// Makes [`Answer::Retry`] of a panic. Behind [`Retries`](super::Retries) a handler that panics every
 /// time makes a dead letter, and stops nobody else.
@@ -15,19 +15,14 @@ pub struct CatchPanic;
 
 impl Around for CatchPanic {
     async fn around<N: Next>(self, event: Event, next: N) -> Answer {
-        let place = (event.topic().to_owned(), event.position());
+        let panicked = event.clone();
         // What the handler held is gone with it; what it shares with others is theirs to guard.
         let handled = AssertUnwindSafe(async move { next.run(event).await });
         handled.catch_unwind().await.unwrap_or_else(|panic| {
             let reason = format!("the handler panicked: {}", text(&*panic));
-            let (topic, (partition, offset)) = place;
-            tracing::error!(
-                topic,
-                partition = partition.0,
-                offset,
-                reason,
-                "a handler panicked"
-            );
+            let (Partition(partition), offset) = panicked.position();
+            let topic = panicked.topic();
+            tracing::error!(topic, partition, offset, reason, "a handler panicked");
             Answer::Retry { reason }
         })
     }

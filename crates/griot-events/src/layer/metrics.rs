@@ -1,10 +1,12 @@
 //! What is counted of events.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use metrics::{
-    SharedString, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Gauge, Histogram, SharedString, counter, describe_counter, describe_gauge,
+    describe_histogram, gauge, histogram,
 };
 
 use super::{Around, Next};
@@ -25,8 +27,29 @@ const EVENTS_IN_FLIGHT: &str = "events_in_flight";
 /// The outcome is `ack`, `publish`, `retry` or `dead_letter`. The topic is the one, or the pattern,
 /// that a router has for it, and `none` where it has none: topics can be many, a label must not grow
 /// with them.
-#[derive(Clone, Copy, Debug)]
-pub struct Metrics(());
+///
+/// They go to the recorder that stands ready when the first event comes.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    shared: Arc<Shared>,
+}
+
+/// The series, looked up at the recorder once each.
+#[derive(Debug)]
+struct Shared {
+    in_flight: OnceLock<Gauge>,
+    /// As many as a router has patterns.
+    by_topic: RwLock<HashMap<Arc<str>, Arc<Series>>>,
+    /// Of events that no router has a pattern for.
+    of_none: Series,
+}
+
+/// The series of a topic, by outcome.
+#[derive(Debug)]
+struct Series {
+    topic: Arc<str>,
+    outcomes: [OnceLock<(Counter, Histogram)>; 4],
+}
 
 impl Metrics {
     /// Describes the metrics to the recorder that stands ready.
@@ -34,7 +57,12 @@ impl Metrics {
         describe_counter!(EVENTS, "Events answered, by topic and outcome");
         describe_histogram!(EVENT_SECONDS, "Time to an answer, by topic and outcome");
         describe_gauge!(EVENTS_IN_FLIGHT, "Events that wait for an answer");
-        Self(())
+        let shared = Arc::new(Shared {
+            in_flight: OnceLock::new(),
+            by_topic: RwLock::default(),
+            of_none: Series::new("none".into()),
+        });
+        Self { shared }
     }
 }
 
@@ -46,36 +74,78 @@ impl Default for Metrics {
 
 impl Around for Metrics {
     async fn around<N: Next>(self, event: Event, next: N) -> Answer {
-        let topic = event.route().map(Arc::clone);
-        let topic = topic.map_or(SharedString::const_str("none"), SharedString::from_shared);
-        let in_flight = InFlight::enter();
+        let route = event.route().map(Arc::clone);
+        let in_flight = self.shared.enter();
         let start = Instant::now();
         let answer = next.run(event).await;
-        let seconds = start.elapsed().as_secs_f64();
+        let took = start.elapsed();
         drop(in_flight);
-        let labels = [
-            ("topic", topic),
-            ("outcome", SharedString::const_str(answer.outcome())),
-        ];
-        counter!(EVENTS, &labels).increment(1);
-        histogram!(EVENT_SECONDS, &labels).record(seconds);
+        match route {
+            Some(topic) => self.shared.series(&topic).record(&answer, took),
+            None => self.shared.of_none.record(&answer, took),
+        }
         answer
     }
 }
 
-/// An event in flight, also while its consumer goes away and the future is dropped.
-struct InFlight;
+impl Shared {
+    fn enter(&self) -> InFlight {
+        let gauge = self.in_flight.get_or_init(|| gauge!(EVENTS_IN_FLIGHT));
+        gauge.increment(1.0);
+        InFlight(gauge.clone())
+    }
 
-impl InFlight {
-    fn enter() -> Self {
-        gauge!(EVENTS_IN_FLIGHT).increment(1.0);
-        Self
+    fn series(&self, topic: &Arc<str>) -> Arc<Series> {
+        let known = self.by_topic.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        if let Some(series) = known.get(topic) {
+            return Arc::clone(series);
+        }
+        drop(known);
+        let all = self.by_topic.write();
+        let mut all = all.unwrap_or_else(PoisonError::into_inner);
+        let series = all.entry(Arc::clone(topic));
+        Arc::clone(series.or_insert_with(|| Arc::new(Series::new(Arc::clone(topic)))))
     }
 }
 
+impl Series {
+    fn new(topic: Arc<str>) -> Self {
+        Self {
+            topic,
+            outcomes: Default::default(),
+        }
+    }
+
+    fn record(&self, answer: &Answer, took: Duration) {
+        let [ack, publish, retry, dead_letter] = &self.outcomes;
+        let series = match answer {
+            Answer::Ack => ack,
+            Answer::Publish(_) => publish,
+            Answer::Retry { .. } => retry,
+            Answer::DeadLetter { .. } => dead_letter,
+        };
+        let (count, seconds) = series.get_or_init(|| {
+            let labels = [
+                ("topic", SharedString::from_shared(Arc::clone(&self.topic))),
+                ("outcome", SharedString::const_str(answer.outcome())),
+            ];
+            (
+                counter!(EVENTS, &labels),
+                histogram!(EVENT_SECONDS, &labels),
+            )
+        });
+        count.increment(1);
+        seconds.record(took.as_secs_f64());
+    }
+}
+
+/// An event in flight, also while its consumer goes away and the future is dropped.
+struct InFlight(Gauge);
+
 impl Drop for InFlight {
     fn drop(&mut self) {
-        gauge!(EVENTS_IN_FLIGHT).decrement(1.0);
+        self.0.decrement(1.0);
     }
 }
 

@@ -94,7 +94,7 @@ async fn json_is_given_or_refused_with_the_field_that_is_wrong() {
         ),
         (
             br#"{"items":[]} more"#,
-            "the payload does not end: trailing characters at line 1 column 14",
+            "the payload is wrong: trailing characters at line 1 column 14",
         ),
     ] {
         assert_eq!(json(payload(wrong)).await, dead_letter(reason));
