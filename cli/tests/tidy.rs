@@ -17,8 +17,8 @@ const NAMES_REFUSED: [&str; 6] = ["mod", "utils", "helpers", "common", "manager"
 const FLOORS: [&[&str]; 7] = [
     &["griot-core"],
     &["griot-actor", "griot-journal"],
-    &["griot-entity"],
-    &["griot"],
+    &["griot-entity", "griot-events"],
+    &["griot", "griot-nats"],
     &["griot-testkit"],
     &["griot-orders"],
     &["griot-cli", "griot-benches"],

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tower_service::Service;
+use tower::Service;
 
 use crate::{Answer, Broker, BrokerError, Event, Subscription};
 use intake::Intake;

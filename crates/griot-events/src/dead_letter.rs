@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use griot_core::{Publication, stable_hash};
+use griot_core::Publication;
 
+use crate::layer::DEAD;
 use crate::{Event, MESSAGE_ID, Partition};
 
 /// The header with the reason.
@@ -16,52 +17,56 @@ pub const DEAD_LETTER_TOPIC: &str = "dead-letter-topic";
 pub const DEAD_LETTER_PARTITION: &str = "dead-letter-partition";
 /// The header with its offset there.
 pub const DEAD_LETTER_OFFSET: &str = "dead-letter-offset";
-/// The header with its own message id, or what identified it.
+/// The header that marks a key that was not text, with the value `hex`.
+pub const DEAD_LETTER_KEY: &str = "dead-letter-key";
+/// The header that says how often it had been delivered before.
+pub const DEAD_LETTER_REDELIVERED: &str = "dead-letter-redelivered";
+/// The header with its own message id, where it had one.
 pub const DEAD_LETTER_MESSAGE_ID: &str = "dead-letter-message-id";
 
 /// The topic that dead letters of `topic` go to.
 pub fn dead_letter_topic(topic: &str) -> String {
-    format!("{topic}.dead")
+    format!("{topic}.{DEAD}")
 }
 
-/// The message as it goes to its dead-letter topic: key, payload and headers as they were, and
-/// beside them why, after how many attempts, and from where.
+/// The message as it goes to its dead-letter topic: payload, key and headers as they were, and beside
+/// them what [`DeadLetters`](crate::layer::DeadLetters) lists.
 ///
-/// Its message id is its own, made of the message's and the reason: given again, it is known. A key
-/// or a header that is not text stands there in hexadecimal digits, the header under its name and `-hex`.
+/// Its message id is its own, made of the message's: given again, it is known. A key or a header that
+/// is not text stands there in hexadecimal digits, the header under its name and `-hex`.
 pub fn dead_letter(event: &Event, reason: &str) -> Publication {
-    let id = event.id();
-    let (Partition(partition), offset) = event.position();
     let mut headers = Vec::new();
     for (name, value) in event.headers().iter() {
-        if name.eq_ignore_ascii_case(MESSAGE_ID) {
-            continue;
-        }
         headers.push(match std::str::from_utf8(value) {
+            Ok(text) if name.eq_ignore_ascii_case(MESSAGE_ID) => {
+                (DEAD_LETTER_MESSAGE_ID.to_owned(), text.to_owned())
+            }
             Ok(text) => (name.to_owned(), text.to_owned()),
             Err(_) => (format!("{name}-hex"), hex(value)),
         });
     }
-    let own = stable_hash(reason.as_bytes());
-    let reason = reason.replace(char::is_control, " ");
+    let key = event.key().map(|key| {
+        if let Ok(text) = std::str::from_utf8(key) {
+            return text.to_owned();
+        }
+        headers.push((DEAD_LETTER_KEY.to_owned(), "hex".to_owned()));
+        hex(key)
+    });
+    let (Partition(partition), offset) = event.position();
     for (name, value) in [
-        (MESSAGE_ID, format!("{id}:dead:{own:x}")),
-        (DEAD_LETTER_MESSAGE_ID, id),
-        (DEAD_LETTER_REASON, reason),
-        (DEAD_LETTER_ATTEMPTS, event.attempt().to_string()),
+        (DEAD_LETTER_REASON, reason.replace(char::is_control, " ")),
+        (DEAD_LETTER_ATTEMPTS, event.attempts().to_string()),
+        (DEAD_LETTER_REDELIVERED, event.redelivered().to_string()),
         (DEAD_LETTER_TOPIC, event.topic().to_owned()),
         (DEAD_LETTER_PARTITION, partition.to_string()),
         (DEAD_LETTER_OFFSET, offset.to_string()),
+        (MESSAGE_ID, format!("dead/{}", event.id())),
     ] {
         headers.push((name.to_owned(), value));
     }
-    let text = |key: &bytes::Bytes| match std::str::from_utf8(key) {
-        Ok(text) => text.to_owned(),
-        Err(_) => hex(key),
-    };
     Publication {
         topic: dead_letter_topic(event.topic()),
-        key: event.key().map(text),
+        key,
         headers,
         payload: event.payload().clone(),
     }

@@ -1,6 +1,7 @@
 //! A message as a handler sees it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use griot_core::Timestamp;
@@ -17,8 +18,17 @@ pub const MESSAGE_ID: &str = "message-id";
 /// A message from a broker. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Event {
-    content: Arc<Content>,
+    delivered: Arc<Delivered>,
     attempt: u32,
+    route: Option<Arc<str>>,
+}
+
+/// What all clones of an event share.
+#[derive(Debug)]
+struct Delivered {
+    content: Content,
+    /// The attempts that were begun, so that what stands around the retries can tell how many.
+    attempts: AtomicU32,
 }
 
 /// What a message holds, and where it lies.
@@ -50,48 +60,66 @@ impl Event {
     /// A message on its first attempt.
     pub fn new(content: Content) -> Self {
         Self {
-            content: Arc::new(content),
+            delivered: Arc::new(Delivered {
+                content,
+                attempts: AtomicU32::new(1),
+            }),
             attempt: 1,
+            route: None,
         }
     }
 
     /// The same message on its next attempt.
     #[must_use]
     pub fn next_attempt(&self) -> Self {
+        let attempt = self.attempt.saturating_add(1);
+        let attempts = &self.delivered.attempts;
+        attempts.fetch_max(attempt, Ordering::Relaxed);
         Self {
-            content: Arc::clone(&self.content),
-            attempt: self.attempt.saturating_add(1),
+            attempt,
+            ..self.clone()
+        }
+    }
+
+    /// The same message on its way to what a router has for `pattern`.
+    pub(crate) fn routed(self, pattern: Arc<str>) -> Self {
+        Self {
+            route: Some(pattern),
+            ..self
         }
     }
 
     /// The topic it was published to.
     pub fn topic(&self) -> &str {
-        &self.content.topic
+        &self.delivered.content.topic
     }
 
     /// Its key, where it has one.
     pub fn key(&self) -> Option<&Bytes> {
-        self.content.key.as_ref()
+        self.delivered.content.key.as_ref()
     }
 
     /// What stands beside the payload.
     pub fn headers(&self) -> &Headers {
-        &self.content.headers
+        &self.delivered.content.headers
     }
 
     /// The payload, as it was published.
     pub fn payload(&self) -> &Bytes {
-        &self.content.payload
+        &self.delivered.content.payload
     }
 
     /// The slice of the topic it lies in, and its place there.
     pub fn position(&self) -> (Partition, u64) {
-        (self.content.partition, self.content.offset)
+        (
+            self.delivered.content.partition,
+            self.delivered.content.offset,
+        )
     }
 
     /// When the broker took it, where it says so.
     pub fn published_at(&self) -> Option<Timestamp> {
-        self.content.published_at
+        self.delivered.content.published_at
     }
 
     /// Which attempt at handling it this is, from 1, within this delivery.
@@ -99,9 +127,20 @@ impl Event {
         self.attempt
     }
 
+    /// How many attempts were begun within this delivery, on any of the clones.
+    pub fn attempts(&self) -> u32 {
+        self.delivered.attempts.load(Ordering::Relaxed)
+    }
+
+    /// The topic or pattern under which a router found its handler; `None` outside of a router, and
+    /// in its fallback. Unlike topics there are few of them: it makes a good label.
+    pub fn route(&self) -> Option<&Arc<str>> {
+        self.route.as_ref()
+    }
+
     /// How often the broker had delivered it before; 0 where it cannot tell.
     pub fn redelivered(&self) -> u32 {
-        self.content.redelivered
+        self.delivered.content.redelivered
     }
 
     /// What happened, from the header [`EVENT_NAME`].

@@ -10,7 +10,7 @@ use griot_core::stable_hash;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tower_service::Service;
+use tower::Service;
 
 use super::Mode;
 use super::work::{Shared, Work};

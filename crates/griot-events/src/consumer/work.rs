@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use griot_core::Publication;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tower_service::Service;
+use tower::Service;
 
 use super::limits::ConsumerLimits;
 use super::metrics::{Metrics, Settled};

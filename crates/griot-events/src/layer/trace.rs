@@ -1,0 +1,71 @@
+//! A span around every event, in the trace that its message came in.
+
+use tracing::field::{Empty, debug};
+use tracing::{Instrument, Span};
+
+use super::{Around, Next, TRACEPARENT, TRACESTATE, TraceContext, put_header};
+use crate::{Answer, Event};
+
+/// Puts a [span](tracing::Span) called `event` around every event: its topic, key, name and place,
+/// and at the end the outcome and the number of attempts.
+///
+/// It goes on with the trace in the headers [`TRACEPARENT`] and [`TRACESTATE`] (W3C Trace Context,
+/// as OpenTelemetry writes them), or begins one, and puts both on what is published. Inside of it
+/// [`TraceContext::current`] is what to send along with calls to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace;
+
+impl Around for Trace {
+    async fn around<N: Next>(self, event: Event, next: N) -> Answer {
+        let parent = event.headers().get(TRACEPARENT);
+        let parent = parent.and_then(TraceContext::parse);
+        let context = parent.map_or_else(TraceContext::root, TraceContext::child);
+        let span = span(&event, parent, context);
+        let handled = next.run(event.clone());
+        let handled = context.scope(handled).instrument(span.clone());
+        let mut answer = handled.await;
+        span.record("outcome", answer.outcome());
+        span.record("attempts", event.attempts());
+        if let Answer::Publish(publications) = &mut answer {
+            let state = parent.and(event.headers().get(TRACESTATE));
+            for publication in publications {
+                put_header(publication, TRACEPARENT, context);
+                if let Some(state) = state {
+                    put_header(publication, TRACESTATE, state);
+                }
+            }
+        }
+        answer
+    }
+}
+
+fn span(event: &Event, parent: Option<TraceContext>, context: TraceContext) -> Span {
+    let (partition, offset) = event.position();
+    let span = tracing::info_span!(
+        "event",
+        topic = event.topic(),
+        event = event.name(),
+        key = Empty,
+        partition = partition.0,
+        offset,
+        redelivered = event.redelivered(),
+        trace_id = Empty,
+        span_id = Empty,
+        parent_span_id = Empty,
+        correlation_id = Empty,
+        outcome = Empty,
+        attempts = Empty,
+    );
+    if !span.is_disabled() {
+        if let Some(key) = event.key() {
+            span.record("key", &*String::from_utf8_lossy(key));
+        }
+        span.record("trace_id", debug(context.trace_id()));
+        span.record("span_id", debug(context.span_id()));
+        if let Some(parent) = parent {
+            span.record("parent_span_id", debug(parent.span_id()));
+        }
+        span.record("correlation_id", event.correlation_id());
+    }
+    span
+}

@@ -1,0 +1,6 @@
+//! What a router, its handlers and its layers do with events.
+
+mod handling;
+mod layers;
+mod routing;
+mod sample;
