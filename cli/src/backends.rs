@@ -3,6 +3,8 @@
 use std::io::{Write, stdout};
 use std::num::NonZeroU32;
 
+use axum::response::Redirect;
+use axum::routing::get;
 use clap::Args;
 use griot_orders::backends::{Simulation, openapi, router};
 
@@ -63,7 +65,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut signals = Signals::take()?;
     let simulation = Simulation::new(arguments.latency.0, arguments.fail_rate, arguments.decline);
     let room = Room::make(CONNECTIONS_MAX);
-    let app = shell::around(router(simulation), &openapi(), metrics::start(), || Ok(()))
+    let services =
+        router(simulation).route("/", get(async || Redirect::temporary("/openapi.json")));
+    let app = shell::around(services, &openapi(), metrics::start(), || Ok(()))
         .map_err(Failure::Description)?;
     let server = Server::bind(arguments.listen.0, room, app, shell::busy())?;
     announce(&server);

@@ -59,7 +59,8 @@ pub(crate) struct Settings {
     #[serde(with = "text")]
     pub(crate) journal: Journal,
 
-    /// Base URL of the seven order backends, http:// or https://; `simulated` plays them in this process
+    /// Base URL of the seven order backends, http:// or https://, without user or password; proxies
+    /// that the environment names are not used; `simulated` plays them in this process
     #[arg(
         long,
         value_name = "URL",
@@ -156,8 +157,8 @@ When the data directory does not open:
                     hide what was lost. 1. Keep a copy of the whole directory as it is. 2. Check
                     the disk and the memory; a copy read elsewhere may be whole. 3. Restore the
                     directory from its latest backup. A record cut short at the very end of the
-                    log by a crash was never acknowledged; it is cut off without being asked, and a warning
-                    names the file, the byte and how many bytes.";
+                    log by a crash was never acknowledged; it is cut off without being
+                    asked, and a warning names the file, the byte and how many bytes.";
 
 /// A service that `griot serve` can run.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]

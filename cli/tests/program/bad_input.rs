@@ -101,6 +101,18 @@ async fn a_wrong_flag_or_value_exits_two_and_is_named() {
 }
 
 #[tokio::test]
+async fn a_password_in_the_url_of_the_backends_exits_two_and_is_not_repeated() {
+    let data = TempDir::new().unwrap();
+    let data = data.path().to_str().unwrap();
+    let arguments = ["serve", "--data-dir", data, "--listen", "127.0.0.1:0"];
+    let url = ("GRIOT_BACKENDS", "https://user:secret@backends.internal");
+    let (code, said) = ends(&arguments, &[url]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert_says(&said, &["--backends", "backends.internal", "password"]);
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
 async fn a_wrong_variable_exits_two_and_is_named_by_its_flag() {
     for (variable, value, flag) in [
         ("GRIOT_LISTEN", "nowhere", "--listen"),

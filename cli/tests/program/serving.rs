@@ -28,6 +28,8 @@ async fn the_backends_answer_for_themselves_as_every_server_does() {
     let description: Value =
         serde_json::from_str(&text(&format!("{url}/openapi.json")).await).unwrap();
     assert!(description["paths"]["/payments"]["post"].is_object());
+    let root: Value = serde_json::from_str(&text(&format!("{url}/")).await).unwrap();
+    assert_eq!(root, description);
     let unknown = reqwest::get(format!("{url}/nowhere")).await.unwrap();
     assert_eq!(unknown.status(), 404);
     assert_eq!(

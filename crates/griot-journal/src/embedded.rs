@@ -71,7 +71,8 @@ impl EmbeddedLog {
     ///
     /// [`JournalError::Locked`] where another process has it, [`JournalError::Corrupt`] where
     /// something does not check out that a cut-off write does not explain,
-    /// [`JournalError::Missing`] where the whole log is gone, [`JournalError::NewerVersion`], [`JournalError::Full`], and [`JournalError::Io`].
+    /// [`JournalError::Missing`] where the whole log is gone, [`JournalError::NewerVersion`],
+    /// [`JournalError::Full`], and [`JournalError::Io`]. The log that is refused stays as it is.
     pub fn open(directory: impl AsRef<Path>, options: Options) -> Result<Self, JournalError> {
         Self::open_on(Arc::new(Files), directory, options)
     }

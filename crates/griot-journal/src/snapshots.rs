@@ -117,6 +117,27 @@ impl EmbeddedSnapshots {
         })
     }
 
+    /// Whether `directory` has snapshots of entities and no log. Such a log is gone, and opening one
+    /// would make it anew. Nothing is changed, but that redb repairs a file that was not closed.
+    ///
+    /// It blocks; call it where that is fine.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn outlived_the_log(directory: impl AsRef<Path>) -> Result<bool, JournalError> {
+        let directory = directory.as_ref();
+        let path = directory.join(FILE);
+        if has_segments(directory) || !path.is_file() {
+            return Ok(false);
+        }
+        // One that was not closed, or is damaged, is for `open` to see to.
+        match catch_unwind(|| has_entities(&path)) {
+            Ok(Ok(has_entities)) => Ok(has_entities),
+            _ => Ok(!Self::open(directory)?.is_empty()),
+        }
+    }
+
     /// Whether no entity was ever seen with a snapshot here.
     pub fn is_empty(&self) -> bool {
         self.known.hashes().is_empty()
@@ -217,6 +238,23 @@ fn open(path: &Path) -> Result<(Database, Known), redb::Error> {
     };
     catch_unwind(AssertUnwindSafe(open))
         .unwrap_or_else(|_| Err(redb::Error::Corrupted("redb panicked at it".to_owned())))
+}
+
+fn has_entities(path: &Path) -> Result<bool, redb::Error> {
+    let mut has_entities = false;
+    let database = Builder::new().open_read_only(path)?;
+    stored::entities(&database.begin_read()?, |_| has_entities = true)?;
+    Ok(has_entities)
+}
+
+/// A directory that cannot be read is for the log to complain of.
+fn has_segments(directory: &Path) -> bool {
+    let Ok(files) = fs::read_dir(directory.join("journal")) else {
+        return false;
+    };
+    files
+        .flatten()
+        .any(|file| file.path().extension() == Some("log".as_ref()))
 }
 
 fn set_aside(directory: &Path, reason: &redb::Error) -> io::Result<()> {

@@ -92,15 +92,19 @@ pub use griot_journal as journal;
 /// # Errors
 ///
 /// What [`EmbeddedLog::open`] and [`EmbeddedSnapshots::open`] say: a directory that another process
-/// has, that cannot be written, or whose log does not check out. [`JournalError::Missing`] also where
-/// there are snapshots of entities and a log without a single event.
+/// has, that cannot be written, or whose log does not check out. [`JournalError::Missing`] also
+/// where there are snapshots of entities, and no log or one without a single event.
 pub async fn open(directory: impl Into<PathBuf>) -> Result<GriotBuilder, JournalError> {
     let directory = directory.into();
     // Reading a long log takes a while.
     let opening = tokio::task::spawn_blocking(move || {
+        // A snapshot is taken of events that are durable, so the log that had them is not here.
+        if EmbeddedSnapshots::outlived_the_log(&directory)? {
+            return Err(JournalError::Missing { path: directory });
+        }
         let journal = EmbeddedLog::open(&directory, Options::default())?;
         let snapshots = EmbeddedSnapshots::open(&directory)?;
-        // A snapshot is taken of events that are durable, so the log that had them is not this one.
+        // Nor is it an empty one.
         if journal.stats().events == 0 && !snapshots.is_empty() {
             return Err(JournalError::Missing { path: directory });
         }

@@ -32,8 +32,13 @@ async fn assert_gone(directory: &Path) {
 async fn snapshots_of_a_log_that_is_gone_are_not_the_beginning_of_a_new_one() {
     let directory = tempfile::tempdir().unwrap();
     save_snapshot(directory.path()).await;
+    let snapshots = directory.path().join("snapshots.redb");
+    let before = fs::read(&snapshots).unwrap();
     assert_gone(directory.path()).await;
     assert_gone(directory.path()).await;
+    assert!(fs::read(&snapshots).unwrap() == before, "it was changed");
+    let files = fs::read_dir(directory.path()).unwrap();
+    assert_eq!(files.count(), 1, "a log was begun");
 }
 
 #[tokio::test]

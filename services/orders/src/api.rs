@@ -16,7 +16,9 @@ use axum::routing::{get, post};
 use griot::http::Problem;
 use griot::{EntityError, EntityRef};
 use std::time::Duration;
-use utoipa::OpenApi;
+use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::{self, RefOr, Schema};
+use utoipa::{Modify, OpenApi};
 use uuid::Uuid;
 
 /// The routes of orders, and the page at `/`.
@@ -43,9 +45,27 @@ pub(crate) fn router(orders: Orders) -> Router {
         change::cancel,
         change::resume
     ),
-    components(schemas(view::ProblemDocument))
+    components(schemas(view::ProblemDocument)),
+    modifiers(&NothingElse)
 )]
 pub(crate) struct Description;
+
+/// Says of what is sent that it has no other fields. Its types cannot: they are also part of events.
+struct NothingElse;
+
+impl Modify for NothingElse {
+    fn modify(&self, description: &mut openapi::OpenApi) {
+        let components = description.components.iter_mut();
+        for (name, schema) in components.flat_map(|components| &mut components.schemas) {
+            if let ("OrderRequest" | "LineItem", RefOr::T(Schema::Object(object))) =
+                (name.as_str(), schema)
+            {
+                object.additional_properties =
+                    Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
+    }
+}
 
 /// An order that exists has a UUID for an id; what is no UUID is no order.
 fn parse_id(id: &str) -> Result<Uuid, Problem> {
@@ -151,6 +171,10 @@ mod tests {
             "post /orders/{id}/resume",
         ];
         assert_eq!(methods, expected);
+        for sent in ["OrderRequest", "LineItem"] {
+            let schema = &json["components"]["schemas"][sent];
+            assert_eq!(schema["additionalProperties"], false, "{sent}");
+        }
         // Every reference leads somewhere.
         let text = json.to_string();
         for reference in text.split("\"#/components/schemas/").skip(1) {

@@ -4,7 +4,7 @@
 //! Everything else is reported with its place, and nothing is changed.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::committer::Tail;
@@ -34,7 +34,7 @@ pub(crate) struct Recovered {
 
 /// Reads the log; a directory without one gets its first segment.
 pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
-    let numbers = find_segments(maker)?;
+    let (numbers, mut unfinished) = find_segments(maker)?;
     // The start before this one may have failed to.
     sync_dir(maker, &maker.directory())?;
     let mut found = Vec::new();
@@ -47,11 +47,9 @@ pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
             let path = maker.root.clone();
             return Err(JournalError::Missing { path });
         }
+        remove(maker, unfinished.drain(..))?;
         sync_ancestors(maker)?;
         found.push(maker.make(1, maker.segment_bytes.min(FIRST_SEGMENT_BYTES))?);
-    }
-    if !has_begun {
-        begin(maker)?;
     }
     let mut last = found.len().saturating_sub(1);
     while last > 0 && is_unused(maker, found.get(last))? {
@@ -75,6 +73,10 @@ pub(crate) fn recover(maker: &Maker) -> Result<Recovered, JournalError> {
     } = walk;
     // There is one segment at least, so there is a tail.
     let tail = tail.ok_or(JournalError::Closed)?;
+    remove(maker, unfinished.drain(..))?;
+    if !has_begun {
+        begin(maker)?;
+    }
     Ok(Recovered {
         index,
         segments,
@@ -90,8 +92,8 @@ fn has_begun(maker: &Maker) -> Result<bool, JournalError> {
     Ok(names.iter().any(|name| name == BEGUN))
 }
 
-/// Says that there is a log, now that its first segment is durable. Should all of it go missing, the
-/// next start can tell that from a directory that never had one.
+/// Says that there is a log, now that its first segment is durable. Should all of it go missing,
+/// the next start can tell that from a directory that never had one.
 fn begin(maker: &Maker) -> Result<(), JournalError> {
     let path = maker.root.join(BEGUN);
     let made = maker.storage.create(&path);
@@ -114,19 +116,18 @@ fn sync_dir(maker: &Maker, directory: &Path) -> Result<(), JournalError> {
     synced.map_err(|error| maker.failed("sync the directory", directory, error))
 }
 
-/// The numbers of the segments that are there: 1, 2, 3, … without a gap.
-fn find_segments(maker: &Maker) -> Result<Vec<u64>, JournalError> {
+/// The numbers of the segments that are there: 1, 2, 3, … without a gap; and the files that were to
+/// become segments, which only take space.
+fn find_segments(maker: &Maker) -> Result<(Vec<u64>, Vec<PathBuf>), JournalError> {
     let directory = maker.directory();
     let names = maker
         .storage
         .list(&directory)
         .map_err(|error| maker.failed("list", &directory, error))?;
-    let mut numbers = Vec::new();
+    let (mut numbers, mut unfinished) = (Vec::new(), Vec::new());
     for name in names {
         if name.ends_with(UNFINISHED) {
-            let path = directory.join(&name);
-            let removed = maker.storage.remove(&path);
-            removed.map_err(|error| maker.failed("remove", &path, error))?;
+            unfinished.push(directory.join(name));
         } else if let Some(number) = name.strip_suffix(".log").and_then(|name| name.parse().ok()) {
             numbers.push(number);
         } else {
@@ -144,7 +145,15 @@ fn find_segments(maker: &Maker) -> Result<Vec<u64>, JournalError> {
             ));
         }
     }
-    Ok(numbers)
+    Ok((numbers, unfinished))
+}
+
+fn remove(maker: &Maker, paths: impl Iterator<Item = PathBuf>) -> Result<(), JournalError> {
+    for path in paths {
+        let removed = maker.storage.remove(&path);
+        removed.map_err(|error| maker.failed("remove", &path, error))?;
+    }
+    Ok(())
 }
 
 fn open(maker: &Maker, number: u64) -> Result<Segment, JournalError> {
@@ -248,7 +257,8 @@ impl Walk<'_> {
                         file = %self.maker.path(segment.number).display(),
                         position = at,
                         bytes = soiled.saturating_sub(at),
-                        "a write was cut off at the end of the log: its bytes are removed, nobody was told that they are stored"
+                        "a write was cut off at the end of the log: its bytes are removed, nobody \
+                         was told that they are stored"
                     );
                 }
                 Verdict::Unfinished => {

@@ -14,7 +14,10 @@ pub(super) const SNAPSHOTS: TableDefinition<'_, (&str, u64), &[u8]> =
 pub(super) const ENTITIES: TableDefinition<'_, &str, ()> = TableDefinition::new("entities");
 
 /// Calls `found` for every entity that has, or had, snapshots.
-pub(super) fn entities(read: &ReadTransaction, found: impl Fn(&str)) -> Result<(), redb::Error> {
+pub(super) fn entities(
+    read: &ReadTransaction,
+    mut found: impl FnMut(&str),
+) -> Result<(), redb::Error> {
     for entry in read.open_table(ENTITIES)?.iter()? {
         let (entity, ()) = entry.map(|(entity, _)| (entity, ()))?;
         found(entity.value());

@@ -1,9 +1,10 @@
 //! Torn tails are cut off; everything else that does not check out is reported with its place.
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use griot_core::{Offset, Seq};
-use griot_journal::{Filter, Journal, JournalError, SeqRange};
+use griot_journal::{Filter, Journal, JournalError, SeqRange, Storage};
 use griot_testkit::SimDisk;
 use griot_testkit::journal::entity;
 
@@ -37,19 +38,49 @@ fn last_seq(disk: &SimDisk) -> u64 {
     block_on(journal.last_seq(&entity("a"))).unwrap().get()
 }
 
+/// Opens it in vain, and finds every file but the lock as it was.
+#[track_caller]
+fn refused(disk: &SimDisk) -> JournalError {
+    let contents = || -> Vec<_> {
+        let files = disk
+            .files()
+            .into_iter()
+            .filter(|path| !path.ends_with("LOCK"));
+        files.map(|path| (disk.read(&path), path)).collect()
+    };
+    let before = contents();
+    let error = open(disk).map(drop).unwrap_err();
+    assert!(contents() == before, "changed, and refused: {error}");
+    error
+}
+
 #[track_caller]
 fn assert_corrupt(disk: &SimDisk, number: u64, places: std::ops::RangeInclusive<usize>) {
-    match open(disk) {
-        Err(JournalError::Corrupt { path, position, .. }) => {
-            assert_eq!(path, std::path::Path::new(&segment(number)));
+    match refused(disk) {
+        JournalError::Corrupt { path, position, .. } => {
+            assert_eq!(path, Path::new(&segment(number)));
             let position = usize::try_from(position).unwrap();
             assert!(
                 places.contains(&position),
                 "{position} is not in {places:?}"
             );
         }
-        other => panic!("{:?}", other.map(drop)),
+        other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_refused_directory_stays_as_it_is() {
+    let (disk, _) = three_commits(Vec::new());
+    disk.lose(format!("{ROOT}/BEGUN"));
+    disk.create(Path::new(&format!("{}.new", segment(2))))
+        .unwrap();
+    let whole = disk.copy();
+    disk.edit(segment(1), |bytes| bytes[0] ^= 1);
+    assert_corrupt(&disk, 1, 0..=0);
+    assert_eq!(last_seq(&whole), 3);
+    let is_unfinished = |path: &Path| path.extension().is_some_and(|end| end == "new");
+    assert!(!whole.files().iter().any(|path| is_unfinished(path)));
 }
 
 #[test]
@@ -181,7 +212,7 @@ fn what_is_cut_off_is_said_with_its_file_place_and_length_and_nothing_else_is() 
 
 #[track_caller]
 fn assert_gone(disk: &SimDisk) {
-    let error = open(disk).map(drop).unwrap_err();
+    let error = refused(disk);
     assert!(matches!(error, JournalError::Missing { .. }), "{error:?}");
     let said = error.to_string();
     assert!(said.contains(ROOT) && said.contains("backup"), "{said}");

@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
+use serde_ignored::Path;
 use serde_json::error::Category;
+use serde_path_to_error::Track;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -27,8 +29,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The JSON object in a request's body.
 ///
 /// Broken JSON is answered with 400, more than [`BODY_BYTES_MAX`] bytes with 413, a body that
-/// does not arrive with 408, and wrong types and values with 422 and a `field` like
-/// `items[0].qty`. The content type is not looked at.
+/// does not arrive with 408, and wrong types, wrong values and unknown fields with 422 and a
+/// `field` like `items[0].qty`. The content type is not looked at.
+///
+/// `T` itself need not refuse unknown fields, and should not where it is also part of an event: an
+/// older program could then not read what a newer one wrote.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
@@ -113,14 +118,40 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(broken)?;
     serde_json::from_str::<IgnoredAny>(text).map_err(broken)?;
     let mut json = serde_json::Deserializer::from_str(text);
-    let object: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        if error.inner().classify() != Category::Data {
-            return broken(error.inner());
+    let mut track = Track::new();
+    let json = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+    let mut unknown = None;
+    let object: Result<Object<T>, _> = serde_ignored::deserialize(json, |path| {
+        unknown.get_or_insert_with(|| place(&path));
+    });
+    // What is missing is often what was written under the name that is unknown.
+    if let Some(field) = unknown {
+        let detail = format!("the field `{field}` is unknown; correct its name or leave it out");
+        return Err(Problem::invalid(field, detail));
+    }
+    let Object(value) = object.map_err(|error| {
+        if error.classify() != Category::Data {
+            return broken(error);
         }
-        let detail = error.inner().to_string();
-        Problem::invalid(field(&error.path().to_string(), &detail), detail)
+        let detail = error.to_string();
+        Problem::invalid(field(&track.path().to_string(), &detail), detail)
     })?;
-    Ok(object.0)
+    Ok(value)
+}
+
+/// Where an unknown field is, written as `serde_path_to_error` does: `items[0].price`.
+fn place(path: &Path<'_>) -> String {
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", place(parent)),
+        Path::Map { parent, key } => match place(parent) {
+            parent if parent.is_empty() => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => place(parent),
+    }
 }
 
 fn broken(error: impl fmt::Display) -> Problem {
@@ -184,19 +215,24 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only whether it can be read is of interest")]
     struct Order {
         customer: String,
         items: Vec<Object<Item>>,
+        note: Option<Note>,
     }
 
     #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only whether it can be read is of interest")]
     struct Item {
         id: String,
         qty: u32,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only whether it can be read is of interest")]
+    struct Note {
+        text: String,
     }
 
     fn refused(body: &str) -> (u16, Option<String>) {
@@ -240,11 +276,6 @@ mod tests {
         invalid(r#"{"customer":7}"#, "customer");
         invalid(r#"{"customer":null}"#, "customer");
         invalid(r#"{"customer":"c","customer":"d"}"#, "customer");
-        invalid(r#"{"customer":"c","note":7,"items":[]}"#, "note");
-        invalid(
-            r#"{"customer":"c","items":[{"id":"i","quantity":1}]}"#,
-            "items[0].quantity",
-        );
         invalid(r#"{"customer":"c","items":{}}"#, "items");
         invalid(r#"{"customer":"c","items":[["i",1]]}"#, "items[0]");
         invalid(
@@ -263,6 +294,28 @@ mod tests {
             r#"{"customer":"c","items":[{"id":"i","qty":1e3}]}"#,
             "items[0].qty",
         );
+    }
+
+    #[test]
+    fn the_first_unknown_field_is_named_with_its_place() {
+        for (body, field) in [
+            (r#"{"customer":"c","remark":7,"items":[]}"#, "remark"),
+            (r#"{"remark":{"a":[1]},"items":7}"#, "remark"),
+            (
+                r#"{"customer":"c","items":[{"id":"i","quantity":1}]}"#,
+                "items[0].quantity",
+            ),
+            (
+                r#"{"customer":"c","items":[{"id":"i","qty":1},{"id":"i","qty":1,"price":0}]}"#,
+                "items[1].price",
+            ),
+            (
+                r#"{"customer":"c","items":[],"note":{"text":"","by":"c"}}"#,
+                "note.by",
+            ),
+        ] {
+            assert_eq!(refused(body), (422, Some(field.to_owned())), "{body}");
+        }
     }
 
     #[tokio::test]

@@ -44,11 +44,12 @@ impl Authorities {
         roots.add_parsable_certificates(machine.certs);
         roots.add_parsable_certificates(self.0.iter().cloned());
         if roots.is_empty() {
-            return Err(
-                "this machine trusts no certificate authority: install its `ca-certificates`, or \
-                 name your own authority's certificate"
-                    .to_owned(),
-            );
+            let why = machine.errors.first();
+            let why = why.map(|error| format!(" ({error})")).unwrap_or_default();
+            return Err(format!(
+                "this machine trusts no certificate authority{why}: install its \
+                 `ca-certificates`, or name your own authority's certificate"
+            ));
         }
         Ok(roots)
     }

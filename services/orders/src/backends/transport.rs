@@ -9,7 +9,8 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Method, Request, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::error::Error;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tower::ServiceExt;
 use url::Url;
@@ -22,8 +23,8 @@ pub(super) struct Transport {
     way: Way,
     base: Url,
     timeout: Duration,
-    /// Every call fails of it, and one line says so.
-    untrusted: Arc<Once>,
+    /// Every call fails of it, and one line says so until a call succeeds.
+    untrusted: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ impl Transport {
             way: Way::InProcess(router),
             base,
             timeout,
-            untrusted: Arc::new(Once::new()),
+            untrusted: Arc::default(),
         }
     }
 
@@ -63,6 +64,13 @@ impl Transport {
             reason,
         };
         let base = Url::parse(base_url).map_err(|error| refused(error.to_string()))?;
+        if !base.username().is_empty() || base.password().is_some() {
+            // The text is read by more people than the password is for.
+            return Err(OrdersError::BackendsUrl {
+                url: format!("{}://…@{}", base.scheme(), base.host_str().unwrap_or("…")),
+                reason: "it must not have a user or a password, which would not be sent".to_owned(),
+            });
+        }
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
             return Err(refused(
                 "it must be http://HOST[:PORT][/PATH] or https://…".to_owned(),
@@ -75,7 +83,7 @@ impl Transport {
             way: Way::Http(client::to(&base, authorities).map_err(refused)?),
             base,
             timeout,
-            untrusted: Arc::new(Once::new()),
+            untrusted: Arc::default(),
         })
     }
 
@@ -116,17 +124,19 @@ impl Transport {
         match tokio::time::timeout(self.timeout, exchange).await {
             Err(_) => Err(retry(&format!("no answer within {:?}", self.timeout))),
             Ok(Err(error)) => {
-                if client::is_untrusted(&*error) {
-                    self.untrusted
-                        .call_once(|| warn_of_untrusted(&self.base, &chain(&*error)));
+                if client::is_untrusted(&*error) && !self.untrusted.swap(true, Ordering::Relaxed) {
+                    warn_of_untrusted(&self.base, &chain(&*error));
                 }
                 Err(retry(&chain(&*error)))
             }
-            Ok(Ok((status, body))) => Ok(Answer {
-                asked,
-                status,
-                body,
-            }),
+            Ok(Ok((status, body))) => {
+                self.untrusted.store(false, Ordering::Relaxed);
+                Ok(Answer {
+                    asked,
+                    status,
+                    body,
+                })
+            }
         }
     }
 
@@ -213,6 +223,12 @@ mod tests {
             let error = transport(url).unwrap_err().to_string();
             assert!(error.contains(&format!("`{url}`")), "{error}");
         }
+        for url in ["https://user:secret@host", "http://:secret@host"] {
+            let error = transport(url).unwrap_err().to_string();
+            assert!(error.contains("password"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!(transport("http://user@host").is_err());
     }
 
     #[test]

@@ -11,10 +11,10 @@ pub const ITEMS_MAX: usize = 1_000;
 /// The most of one item.
 pub const QTY_MAX: u32 = 1_000_000;
 
-/// An order as somebody sends it. What it does not know it refuses: an order that leaves out what
-/// its customer wrote would be another order.
+/// An order as somebody sends it. The API refuses fields that are not here: an order that leaves out
+/// what its customer wrote would be another order. It is part of an event as well, and there a later
+/// version may have written more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "customer": "CUST-001", "merchant": "MRCN-001", "payment": "CARD-001",
     "items": [{"id": "IT-001", "qty": 1}, {"id": "IT-002", "qty": 2}], "promo": "PROM-001",
@@ -40,7 +40,6 @@ pub struct OrderRequest {
 
 /// One line of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct LineItem {
     /// The product.
     #[schema(min_length = 1, max_length = 255)]
@@ -160,6 +159,15 @@ mod tests {
         assert_eq!(field(|request| request.items[0].qty = QTY_MAX), None);
         let more = |request: &mut OrderRequest| request.items[0].qty = QTY_MAX + 1;
         assert_eq!(field(more).as_deref(), Some("items[0].qty"));
+    }
+
+    #[test]
+    fn a_stored_order_may_have_fields_of_a_later_version() {
+        let mut stored = serde_json::to_value(request()).unwrap();
+        stored["gift"] = true.into();
+        stored["items"][0]["price"] = 7.into();
+        let read: OrderRequest = serde_json::from_value(stored).unwrap();
+        assert_eq!(read, request());
     }
 
     #[test]
