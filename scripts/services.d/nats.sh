@@ -7,7 +7,11 @@ readonly NATS_VERSION=v2.15.2
 nats_install() { go_install nats-server "$NATS_VERSION" github.com/nats-io/nats-server/v2; }
 nats_ports() { echo client; }
 nats_signal() { echo TERM; }
-nats_exports() { echo "GRIOT_TEST_NATS=nats://127.0.0.1:$(port nats client)"; }
+nats_exports() {
+  echo "GRIOT_TEST_NATS=nats://127.0.0.1:$(port nats client)"
+  # For tests that start, stop and kill servers of their own.
+  echo "GRIOT_TEST_NATS_SERVER=$ROOT/bin/nats-server-$NATS_VERSION/nats-server"
+}
 
 nats_start() {
   cat >"$ROOT/nats/nats.conf" <<CONF
