@@ -56,8 +56,9 @@ use crate::{Answer, BoxFuture, DeadLetter, Event, Handler};
 /// ```compile_fail,E0277
 /// # use griot_events::{Event, Router};
 /// # use tower::Service;
-/// let mut router = Router::<String>::new();
-/// let answer = Service::call(&mut router, todo!()); // its state is missing
+/// fn handle(mut router: Router<String>, event: Event) {
+///     Service::call(&mut router, event); // its state is missing
+/// }
 /// ```
 pub struct Router<S = ()> {
     inner: Arc<Inner<S>>,

@@ -117,7 +117,7 @@ fn g1_a_directory_of_version_one_is_read() {
                 .iter()
                 .map(|one| one.record.id.n)
                 .collect::<Vec<_>>(),
-            [1, 2]
+            [1, 2, 3]
         );
         let page = journal
             .tail(Offset::ZERO, &Filter::default(), 10)
