@@ -100,6 +100,14 @@ fn fragile(system: &System, supervision: Supervision) -> ActorRef<Fragile> {
     system.spawn_with(settings, factory).unwrap()
 }
 
+/// Moves the clock in small steps, so that everything happens at its time.
+async fn pass(clock: &TestClock, time: Duration) {
+    const STEP: Duration = Duration::from_millis(100);
+    for _ in 0..time.as_millis() / STEP.as_millis() {
+        clock.advance(STEP).await;
+    }
+}
+
 #[tokio::test]
 async fn a_panic_is_caught_and_the_actor_is_made_anew_under_the_same_reference() {
     let _clock = TestClock::stop();
@@ -173,13 +181,13 @@ async fn an_actor_that_fails_too_often_has_failed_for_good() {
 
 #[tokio::test]
 async fn failures_that_are_long_past_do_not_count() {
-    let _clock = TestClock::stop();
+    let clock = TestClock::stop();
     let system = System::new();
     let actor = fragile(&system, supervision(1));
     for generation in 2..6 {
         actor.tell(Panic).await.unwrap();
         assert_eq!(actor.ask(Generation, SOON).await, Ok(generation));
-        tokio::time::sleep(Duration::from_secs(61)).await;
+        clock.advance(Duration::from_secs(61)).await;
     }
 }
 
@@ -194,7 +202,7 @@ async fn an_actor_that_says_it_failed_is_restarted_after_its_reply() {
 
 #[tokio::test]
 async fn a_stop_during_a_backoff_hands_back_what_is_pending() {
-    let _clock = TestClock::stop();
+    let clock = TestClock::stop();
     let system = System::new();
     let slow = Backoff {
         first: SOON,
@@ -209,7 +217,7 @@ async fn a_stop_during_a_backoff_hands_back_what_is_pending() {
     );
     actor.tell(Panic).await.unwrap();
     actor.tell(Count).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pass(&clock, Duration::from_secs(1)).await;
     let before = Instant::now();
     assert_eq!(
         actor.stop().await.len(),
@@ -376,7 +384,7 @@ impl Handle<Panic> for Calm {
 
 #[tokio::test]
 async fn children_end_before_their_parent_restarts_or_ends() {
-    let _clock = TestClock::stop();
+    let clock = TestClock::stop();
     let system = System::new();
     let parent = system.spawn("parent", || Calm).unwrap();
     while system.lookup::<Fragile>("parent/child").is_none() {
@@ -386,7 +394,7 @@ async fn children_end_before_their_parent_restarts_or_ends() {
     parent.tell(Panic).await.unwrap();
     first.ended().await;
     while system.lookup::<Fragile>("parent/child").is_none() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        clock.advance(Duration::from_millis(1)).await;
     }
     parent.drain().await;
     assert!(system.is_empty(), "the child ended before its parent");
@@ -472,10 +480,10 @@ async fn timers_fire_when_they_are_due_and_end_with_the_actor() {
 
 #[tokio::test]
 async fn a_restart_cancels_the_timers_of_the_actor_that_failed() {
-    let _clock = TestClock::stop();
+    let clock = TestClock::stop();
     let system = System::new();
     let (alarm, mut rung) = alarm(&system);
-    tokio::time::sleep(Duration::from_millis(4500)).await;
+    pass(&clock, Duration::from_millis(4500)).await;
     assert_eq!(in_seconds(&rung.take()), [("every", 2), ("every", 4)]);
     alarm.tell(Panic).await.unwrap();
     alarm.ended().await;

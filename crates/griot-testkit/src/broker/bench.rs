@@ -141,13 +141,24 @@ impl Bench {
     /// Begins a consumer whose handlers wait, once they have noted what they see, until they may go
     /// on: add permits, one is enough for all.
     pub async fn stall(&self, subscription: Subscription) -> (Consuming, Seen, Arc<Semaphore>) {
+        self.hold(subscription, |_| true).await
+    }
+
+    /// The same, where only what is `held` has to wait.
+    pub async fn hold(
+        &self,
+        subscription: Subscription,
+        held: fn(&Event) -> bool,
+    ) -> (Consuming, Seen, Arc<Semaphore>) {
         let (seen, open) = (Seen::default(), Arc::new(Semaphore::new(0)));
         let (by, wait) = (seen.clone(), Arc::clone(&open));
         let handler = move |event: Event| {
             by.add(&event);
             let wait = Arc::clone(&wait);
             async move {
-                let _open = wait.acquire().await;
+                if held(&event) {
+                    let _open = wait.acquire().await;
+                }
                 Answer::Ack
             }
         };

@@ -12,6 +12,8 @@ use griot_events::{
     Event, Message, Publication, dead_letter_topic,
 };
 
+use tokio::time::timeout;
+
 use super::bench::{Bench, Seen, next, number};
 use crate::BrokerFactory;
 
@@ -143,21 +145,13 @@ pub async fn a_lease_is_extended_while_a_handler_is_slow(factory: &impl BrokerFa
     let source = bench.subscribe("orders", "other").await;
     let takes = source.lease().unwrap_or_default() * 2;
     drop(source);
-    let seen = Seen::default();
-    let by = seen.clone();
-    let handler = move |event: Event| {
-        by.add(&event);
-        async move {
-            if number(&event) == 0 {
-                tokio::time::sleep(takes).await;
-            }
-            Answer::Ack
-        }
-    };
-    let consuming = bench
-        .consume(bench.subscription("orders", "g"), handler)
-        .await;
+    let group = bench.subscription("orders", "g");
+    let (consuming, seen, open) = bench.hold(group, |event| number(event) == 0).await;
     bench.publish("orders", "k", 0..2).await;
+    seen.until_different(1).await;
+    let more = timeout(takes, seen.until(|all| all.len() > 1)).await;
+    assert!(more.is_err(), "given to another: {:?}", seen.all());
+    open.add_permits(1);
     seen.until_different(2).await;
     // Given again, it would wait behind the other.
     consuming.until_in_flight(0).await;

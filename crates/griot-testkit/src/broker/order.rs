@@ -8,31 +8,14 @@ use tokio::sync::Semaphore;
 use super::bench::{Bench, Seen, number};
 use crate::BrokerFactory;
 
-/// A gate that a handler waits at.
-fn gate() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(0))
-}
-
 /// While the first is handled; other keys are handled meanwhile.
 pub async fn g8_the_next_of_a_key_is_withheld_until_the_first_is_done(
     factory: &impl BrokerFactory,
 ) {
     let bench = Bench::open(factory).await;
-    let (seen, open) = (Seen::default(), gate());
-    let (by, wait) = (seen.clone(), Arc::clone(&open));
-    let handler = move |event: Event| {
-        by.add(&event);
-        let wait = Arc::clone(&wait);
-        async move {
-            if event.key().is_some_and(|key| key == "slow") {
-                let _open = wait.acquire().await;
-            }
-            Answer::Ack
-        }
-    };
-    let _consuming = bench
-        .consume(bench.subscription("orders", "g"), handler)
-        .await;
+    let is_slow = |event: &Event| event.key().is_some_and(|key| key == "slow");
+    let group = bench.subscription("orders", "g");
+    let (_consuming, seen, open) = bench.hold(group, is_slow).await;
     bench.publish("orders", "slow", 0..3).await;
     bench.publish("orders", "quick", 0..20).await;
     seen.until_different(21).await;
@@ -71,7 +54,7 @@ pub async fn g8_order_per_key_is_kept_during_a_retry_and_other_keys_go_on(
     factory: &impl BrokerFactory,
 ) {
     let bench = Bench::open(factory).await;
-    let (seen, open) = (Seen::default(), gate());
+    let (seen, open) = (Seen::default(), Arc::new(Semaphore::new(0)));
     let (by, wait) = (seen.clone(), Arc::clone(&open));
     let handler = move |event: Event| {
         by.add(&event);
