@@ -1,5 +1,5 @@
 //! The suites that every journal, snapshot store and broker of griot passes, for you to run against yours,
-//! and a simulated disk that fails in every way a disk can.
+//! a simulated disk that fails in every way a disk can, and what a test's thread logs.
 //!
 //! A journal's tests are one macro call per suite; each case is a test of its own, whose name is
 //! the promise it checks:
@@ -27,7 +27,9 @@ pub mod broker;
 mod disk;
 mod factory;
 pub mod journal;
+mod logs;
 pub mod snapshots;
 
 pub use disk::{Fault, PowerCut, SimDisk};
 pub use factory::{BrokerFactory, BrokerServer, JournalFactory, SnapshotFactory, run};
+pub use logs::Logs;

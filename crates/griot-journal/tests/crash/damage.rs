@@ -1,12 +1,11 @@
 //! Torn tails are cut off; everything else that does not check out is reported with its place.
 
 use std::path::Path;
-use std::sync::Mutex;
 
 use griot_core::{Offset, Seq};
 use griot_journal::{Filter, Journal, JournalError, SeqRange, Storage};
-use griot_testkit::SimDisk;
 use griot_testkit::journal::entity;
+use griot_testkit::{Logs, SimDisk};
 
 use super::workload::{ROOT, SEGMENT_BYTES, block_on, one, open, segment, write};
 
@@ -175,22 +174,14 @@ fn a_missing_segment_is_reported() {
     }
 }
 
-/// What `run` has to say, line by line.
-fn logged(run: impl FnOnce()) -> Vec<String> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let lines = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(Mutex::new(file.reopen().unwrap()))
-        .finish();
-    tracing::subscriber::with_default(lines, run);
-    let text = std::fs::read_to_string(file.path()).unwrap();
-    text.lines().map(str::to_owned).collect()
-}
-
 #[test]
 fn what_is_cut_off_is_said_with_its_file_place_and_length_and_nothing_else_is() {
     let (disk, ends) = three_commits(vec![b'x'; 100]);
-    let opened = |disk: &SimDisk| logged(|| drop(open(disk).unwrap()));
+    let opened = |disk: &SimDisk| {
+        let logs = Logs::collect();
+        drop(open(disk).unwrap());
+        logs.lines()
+    };
     assert_eq!(opened(&disk.copy()), Vec::<String>::new(), "it was whole");
     disk.edit(segment(1), |bytes| bytes[ends[3] - 10..].fill(0));
     let lines = opened(&disk);
@@ -201,10 +192,10 @@ fn what_is_cut_off_is_said_with_its_file_place_and_length_and_nothing_else_is() 
         assert!(line.contains(what), "`{what}` is missing in: {line}");
     }
     let number = |name: &str| -> usize {
-        let (_, value) = line.split_once(name).unwrap();
-        value.split(' ').next().unwrap().parse().unwrap()
+        let (_, value) = line.split_once(&format!("\"{name}\":")).unwrap();
+        value.split([',', '}']).next().unwrap().parse().unwrap()
     };
-    let (position, bytes) = (number("position="), number("bytes="));
+    let (position, bytes) = (number("position"), number("bytes"));
     assert!((ends[2]..ends[3]).contains(&position), "{line}");
     assert_eq!(position + bytes, ends[3] - 10, "{line}");
     assert_eq!(opened(&disk), Vec::<String>::new(), "it is cut off once");

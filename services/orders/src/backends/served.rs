@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use griot::core::stable_hash;
 use griot::http::{self, IdempotencyKey, Problem};
 use serde::Serialize;
-use utoipa::OpenApi;
+use utoipa::{IntoParams, IntoResponses, OpenApi};
 
 /// What `/openapi.json` says of the backends.
 #[derive(Debug, OpenApi)]
@@ -59,6 +59,34 @@ pub fn router(simulation: Simulation) -> Router {
     http::answer_with_problems(router)
 }
 
+/// The parameter of every request that takes effect.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `IdempotencyKey` reads")]
+struct Step {
+    /// The same for every repeat of a step.
+    #[param(rename = "Idempotency-Key")]
+    key: String,
+}
+
+/// It does not.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+#[expect(dead_code, reason = "it describes a `Problem`")]
+struct Missing(ProblemDocument);
+
+/// Why a request takes no effect.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes a `Problem`")]
+enum Refused {
+    /// The body is not JSON, or there is no key
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(ProblemDocument),
+    /// A value is wrong, or the key was used for another request
+    #[response(status = 422, content_type = "application/problem+json")]
+    Invalid(ProblemDocument),
+}
+
 /// Look up a customer.
 #[utoipa::path(
     get,
@@ -67,7 +95,7 @@ pub fn router(simulation: Simulation) -> Router {
     params(("id" = String, Path)),
     responses(
         (status = 200, description = "It exists", body = Party),
-        (status = 404, description = "It does not", body = ProblemDocument, content_type = "application/problem+json"),
+        Missing,
     ),
 )]
 async fn customer(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
@@ -82,7 +110,7 @@ async fn customer(State(simulation): State<Simulation>, Path(id): Path<String>) 
     params(("id" = String, Path)),
     responses(
         (status = 200, description = "It exists", body = Party),
-        (status = 404, description = "It does not", body = ProblemDocument, content_type = "application/problem+json"),
+        Missing,
     ),
 )]
 async fn merchant(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
@@ -105,7 +133,7 @@ fn party(kind: &str, id: String) -> Party {
     params(("id" = String, Path)),
     responses(
         (status = 200, description = "It exists", body = Promotion),
-        (status = 404, description = "It does not", body = ProblemDocument, content_type = "application/problem+json"),
+        Missing,
     ),
 )]
 async fn promotion(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
@@ -129,7 +157,7 @@ async fn promotion(State(simulation): State<Simulation>, Path(id): Path<String>)
     params(("id" = String, Path)),
     responses(
         (status = 200, description = "It exists", body = Product),
-        (status = 404, description = "It does not", body = ProblemDocument, content_type = "application/problem+json"),
+        Missing,
     ),
 )]
 async fn product(State(simulation): State<Simulation>, Path(id): Path<String>) -> Response {
@@ -174,12 +202,11 @@ impl Write {
     post,
     path = "/invoices",
     tag = "backends",
-    params(("Idempotency-Key" = String, Header, description = "The same for every repeat of a step")),
+    params(Step),
     request_body = NewInvoice,
     responses(
         (status = 201, description = "Created", body = Created),
-        (status = 400, description = "The body is not JSON, or there is no key", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A value is wrong, or the key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn create_invoice(
@@ -206,12 +233,11 @@ async fn create_invoice(
     put,
     path = "/invoices/{id}",
     tag = "backends",
-    params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "The same for every repeat of a step")),
+    params(("id" = String, Path), Step),
     request_body = InvoiceChange,
     responses(
         (status = 200, description = "Changed", body = InvoiceChange),
-        (status = 400, description = "The body is not JSON, or there is no key", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A value is wrong, or the key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn change_invoice(
@@ -231,13 +257,12 @@ async fn change_invoice(
     post,
     path = "/payments",
     tag = "backends",
-    params(("Idempotency-Key" = String, Header, description = "The same for every repeat of a step")),
+    params(Step),
     request_body = NewPayment,
     responses(
         (status = 201, description = "Paid", body = Created),
         (status = 402, description = "Declined", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 400, description = "The body is not JSON, or there is no key", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A value is wrong, or the key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn pay(
@@ -264,12 +289,11 @@ async fn pay(
     post,
     path = "/notifications",
     tag = "backends",
-    params(("Idempotency-Key" = String, Header, description = "The same for every repeat of a step")),
+    params(Step),
     request_body = Notification,
     responses(
         (status = 202, description = "Accepted"),
-        (status = 400, description = "The body is not JSON, or there is no key", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A value is wrong, or the key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn notify(

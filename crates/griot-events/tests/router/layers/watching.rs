@@ -1,12 +1,9 @@
 //! Layers that look on: traces, metrics, correlation.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use griot_events::layer::{Correlation, DefaultStack, Metrics, Trace, TraceContext};
 use griot_events::{Answer, Publication, Router};
+use griot_testkit::Logs;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::Script;
 use crate::sample::{
@@ -141,33 +138,9 @@ async fn an_event_that_is_dropped_on_its_way_is_no_longer_in_flight() {
     assert!(handle.render().contains("events_in_flight 0"));
 }
 
-/// Log lines in memory.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_span_tells_what_the_event_was_and_what_became_of_it_in_the_end() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_span_events(FmtSpan::CLOSE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let logs = Logs::collect();
     let router = Router::new()
         .on(
             "orders",
@@ -180,16 +153,14 @@ async fn a_span_tells_what_the_event_was_and_what_became_of_it_in_the_end() {
         ..Sample::default()
     };
     assert_eq!(answer(&router, sample).await, Answer::Ack);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let closed: Vec<_> = text
-        .lines()
-        .filter(|line| line.contains(r#""message":"close""#))
-        .collect();
-    assert_eq!(
-        closed.len(),
-        1,
-        "one span for an event and all its attempts:\n{text}"
-    );
+    let mut closed = logs.lines();
+    closed.retain(|line| line.contains(r#""message":"close""#));
+    let [closed] = &closed[..] else {
+        panic!(
+            "one span for an event and all its attempts: {:#?}",
+            logs.lines()
+        )
+    };
     for field in [
         r#""name":"event""#,
         r#""topic":"orders""#,
@@ -203,6 +174,6 @@ async fn a_span_tells_what_the_event_was_and_what_became_of_it_in_the_end() {
         r#""outcome":"ack""#,
         r#""attempts":3"#,
     ] {
-        assert!(closed[0].contains(field), "{field} in\n{}", closed[0]);
+        assert!(closed.contains(field), "{field} in\n{closed}");
     }
 }
