@@ -167,11 +167,21 @@ impl<E: Entity> Cx<E> {
     /// Publishes `payload`, as JSON, to `topic`, in order with this entity's other publications. The
     /// runtime needs a publisher for that.
     pub fn publish<P: Serialize>(&mut self, topic: &str, payload: &P) -> EffectId {
-        let payload = self.encode("a publication", payload);
-        self.record(Effect::Publication(Publication {
+        self.publish_message(Publication {
             topic: topic.to_owned(),
             key: None,
             headers: Vec::new(),
+            payload,
+        })
+    }
+
+    /// As [`publish`](Cx::publish), with a key and headers of its own; the payload goes out as JSON.
+    pub fn publish_message<P: Serialize>(&mut self, message: Publication<P>) -> EffectId {
+        let payload = self.encode("a publication", &message.payload);
+        self.record(Effect::Publication(Publication {
+            topic: message.topic,
+            key: message.key,
+            headers: message.headers,
             payload,
         }))
     }

@@ -127,7 +127,7 @@ impl Effect {
 
 /// A message for a topic, recorded with the decision that wants it out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Publication {
+pub struct Publication<P = Bytes> {
     /// The topic.
     pub topic: String,
     /// Messages of one key keep their order; the entity's name unless said otherwise.
@@ -135,7 +135,7 @@ pub struct Publication {
     /// Text that goes beside the payload.
     pub headers: Vec<(String, String)>,
     /// The payload.
-    pub payload: Bytes,
+    pub payload: P,
 }
 
 /// An effect and its name within its entity.

@@ -3,7 +3,8 @@
 //!
 //! This crate is the face: it gathers what an application needs from `griot-core` (the words),
 //! `griot-journal` (where it becomes durable) and `griot-entity` (what runs it). In-memory actors
-//! stand in [`actor`]; what HTTP services share stands in `http` (feature `http`).
+//! stand in [`actor`]; messages of brokers in `events` (feature `events`); what HTTP services share in
+//! `http` (feature `http`).
 //!
 //! An entity **decides**. Its **events** say what happened; its **effects** say what must happen
 //! next. Reply, events and effects become durable in one append, and nothing is visible before that.
@@ -71,6 +72,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "events")]
+pub mod events;
 #[cfg(feature = "http")]
 pub mod http;
 
@@ -83,7 +86,7 @@ pub use griot_actor as actor;
 pub use griot_core as core;
 pub use griot_entity::{
     Ask, AskError, Asking, CallContext, CallError, CallPolicy, Clock, Drained, Entities,
-    EntityError, EntityRef, Griot, GriotBuilder, Limits, Moment,
+    EntityError, EntityRef, Griot, GriotBuilder, Limits, Moment, Publish, PublishError,
 };
 pub use griot_journal as journal;
 
