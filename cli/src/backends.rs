@@ -67,7 +67,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let room = Room::make(CONNECTIONS_MAX);
     let services =
         router(simulation).route("/", get(async || Redirect::temporary("/openapi.json")));
-    let app = shell::around(services, &openapi(), metrics::start(), || Ok(()))
+    let app = shell::around(services, &openapi(), metrics::start(), async || Ok(()))
         .map_err(Failure::Description)?;
     let server = Server::bind(arguments.listen.0, room, app, shell::busy())?;
     announce(&server);

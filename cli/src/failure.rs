@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use griot::events::BrokerError;
+
 /// Everything that ends the program early; the text says what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,13 +40,18 @@ pub(crate) enum Failure {
     /// A signal handler cannot be installed.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    /// A service did not start.
+    /// The broker cannot be used.
     #[error(
-        "cannot start the service `{service}`; `griot serve --help` says what to do about a data directory that does not open"
+        "cannot use the broker given with --broker; its adapter's README has every setting of its URL"
+    )]
+    Broker(#[source] BrokerError),
+    /// The services did not start.
+    #[error(
+        "cannot start {services}; `griot serve --help` says what to do about a data directory that does not open"
     )]
     Service {
-        /// Its name, as in `griot serve NAME`.
-        service: &'static str,
+        /// Their names, as in `griot serve NAME`.
+        services: String,
         /// Why it did not start.
         source: Box<dyn Error + Send + Sync>,
     },

@@ -11,6 +11,7 @@ mod log;
 mod metrics;
 mod serve;
 mod server;
+mod services;
 mod settings;
 mod shell;
 mod signals;

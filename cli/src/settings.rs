@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::log::Format;
 use crate::span::Span;
 use values::text;
-pub(crate) use values::{Address, Backends, Journal, base_url};
+pub(crate) use values::{Address, Backends, BrokerUrl, Journal, base_url};
 
 /// Runs services until SIGINT or SIGTERM: prints `listening on http://ADDR` on stdout once ready.
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
@@ -58,6 +58,18 @@ pub(crate) struct Settings {
     )]
     #[serde(with = "text")]
     pub(crate) journal: Journal,
+
+    /// Where messages come from and go to: `embedded` keeps them in the journal;
+    /// `nats://HOST` and `tls://HOST` are NATS with JetStream
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "GRIOT_BROKER",
+        hide_env_values = true,
+        default_value = "embedded"
+    )]
+    #[serde(with = "text")]
+    pub(crate) broker: BrokerUrl,
 
     /// Base URL of the seven order backends, http:// or https://, without user or password; proxies
     /// that the environment names are not used; `simulated` plays them in this process
@@ -169,6 +181,15 @@ pub(crate) enum Service {
 }
 
 impl Settings {
+    /// The services, for people.
+    pub(crate) fn names(&self) -> String {
+        let name = |service: &Service| match service {
+            Service::Orders => "`orders`",
+        };
+        let names: Vec<_> = self.services.iter().map(name).collect();
+        names.join(" and ")
+    }
+
     /// These settings, given by flags, variables and defaults, over those of the `--config` file.
     ///
     /// # Errors
@@ -325,6 +346,7 @@ mod tests {
             ("connections-max = -1", "connections-max", "-1"),
             ("connections-max = 0", "connections-max", "0"),
             ("journal = 'postgres://db'", "journal", "postgres://db"),
+            ("broker = 'rabbit://hole'", "broker", "rabbit"),
             ("backends = 'ftp://files'", "backends", "ftp://files"),
             ("services = ['parcels']", "services", "parcels"),
             ("log-format = 'xml'", "log-format", "xml"),

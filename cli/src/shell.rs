@@ -19,21 +19,22 @@ use crate::metrics;
 const COME_AGAIN: Duration = Duration::from_secs(1);
 
 /// `services` and what stands around them; `ready` says what is not, each time it is asked.
-pub(crate) fn around<R>(
+pub(crate) fn around<R, F>(
     services: Router,
     description: &OpenApi,
     rendered: PrometheusHandle,
     ready: R,
 ) -> Result<Router, serde_json::Error>
 where
-    R: Fn() -> Result<(), String> + Clone + Send + Sync + 'static,
+    R: Fn() -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<(), String>> + Send,
 {
     let description = description.to_json()?;
     let json = [(CONTENT_TYPE, "application/json")];
     let prometheus = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
     let router = services
         .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(async move || readiness(ready())))
+        .route("/readyz", get(async move || readiness(ready().await)))
         .route(
             "/metrics",
             get(async move || (prometheus, rendered.render())),

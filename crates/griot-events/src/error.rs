@@ -1,9 +1,10 @@
 //! What can go wrong with a broker, and what to do about it.
 
+use std::error::Error;
 use std::sync::Arc;
 
 /// The error that a broker's client gave.
-pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// An error of a broker. Cheap to clone, since one lost connection is told to many.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,4 +29,17 @@ pub enum BrokerError {
     /// It was closed here.
     #[error("the broker was closed")]
     Closed,
+}
+
+impl BrokerError {
+    /// Its text with those of its causes, on one line.
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
 }

@@ -242,7 +242,11 @@ async fn g6_what_an_entity_publishes_reaches_the_broker_in_order_under_a_stable_
         ids.push(event.headers().get("message-id").unwrap().to_owned());
         delivery.receipt.ack().await.unwrap();
     }
-    assert!(ids[0].starts_with("meter/cellar/"), "the effect's own name");
+    assert!(
+        ids[0].starts_with("meter/cellar:"),
+        "the effect has a name: {}",
+        ids[0]
+    );
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 100);

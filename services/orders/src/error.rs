@@ -1,8 +1,6 @@
 //! What can go wrong when the service is set up.
 
-use griot::EntityError;
-
-/// Why the orders service cannot start.
+/// Why the backends cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OrdersError {
@@ -20,7 +18,4 @@ pub enum OrdersError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The runtime did not start.
-    #[error("the orders cannot be taken up: {0}")]
-    Start(#[from] EntityError),
 }

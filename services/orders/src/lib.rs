@@ -22,15 +22,17 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let journal = Arc::new(MemoryJournal::new());
-//! let griot = Griot::builder(journal.clone(), journal);
 //! let backends = Backends::simulated(Simulation::new(Duration::from_millis(20), 0.0, vec![]));
-//! let orders = Orders::start(griot, backends, OrdersConfig::default()).await?;
+//! let griot = Griot::builder(journal.clone(), journal);
+//! let griot = Orders::register(griot, &backends, &OrdersConfig::default()).start().await?;
+//! let orders = Orders::start(griot.clone());
 //!
 //! let app = griot::http::answer_with_problems(orders.router());
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let serving = tokio::spawn(async { axum::serve(listener, app).await });
 //!
-//! let drained = orders.drain(Duration::from_secs(20)).await;
+//! orders.stop();
+//! let drained = griot.drain(Duration::from_secs(20)).await;
 //! assert!(drained.in_time);
 //! # serving.abort();
 //! # Ok(())

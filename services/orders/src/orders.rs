@@ -5,12 +5,11 @@ use crate::config::OrdersConfig;
 use crate::index::{Query, Summary, UnknownAfter};
 use crate::listing::{Listing, tip_beyond};
 use crate::order::Order;
-use crate::{OrdersError, api, calls};
+use crate::{api, calls};
 use axum::Router;
 use griot::core::Offset;
-use griot::{Drained, EntityError, EntityRef, Griot, GriotBuilder};
+use griot::{EntityError, EntityRef, Griot, GriotBuilder};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use utoipa::OpenApi;
@@ -36,30 +35,28 @@ impl Drop for Inner {
 }
 
 impl Orders {
-    /// Starts orders on what `griot` stands on: takes up every order that is under way, and
-    /// begins to build the list.
-    ///
-    /// # Errors
-    ///
-    /// [`OrdersError::Start`] with what the runtime or its journal says.
-    pub async fn start(
+    /// Adds orders to what is about to run: once it does, it takes up every order that is under way.
+    #[must_use]
+    pub fn register(
         griot: GriotBuilder,
-        backends: Backends,
-        config: OrdersConfig,
-    ) -> Result<Self, OrdersError> {
+        backends: &Backends,
+        config: &OrdersConfig,
+    ) -> GriotBuilder {
+        griot.entity(calls::entities(backends, config))
+    }
+
+    /// The service on `griot`, where orders are [registered](Orders::register): begins to build the
+    /// list.
+    pub fn start(griot: Griot) -> Self {
         let began = tip_beyond(&**griot.journal(), Offset::ZERO).unwrap_or(Offset::ZERO);
-        let griot = griot
-            .entity(calls::entities(&backends, &config))
-            .start()
-            .await?;
         let listing = Arc::new(Listing::new(began));
         let follower = Arc::clone(&listing).follow(Arc::clone(griot.journal()));
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             follower: tokio::spawn(follower),
             griot,
             listing,
             stopping: watch::Sender::new(false),
-        })))
+        }))
     }
 
     /// The HTTP API, and the page at `/`. Unknown routes are the caller's:
@@ -93,14 +90,10 @@ impl Orders {
         &self.0.griot
     }
 
-    /// Ends in good order: answers whoever waits for an order, turns new ones away, lets running
-    /// calls come to their outcome, and closes the journal. What is not finished at the deadline
-    /// goes on at the next start.
-    pub async fn drain(&self, deadline: Duration) -> Drained {
+    /// Answers whoever waits for an order, from now on at once. The orders themselves end with
+    /// [`Griot::drain`].
+    pub fn stop(&self) {
         self.0.stopping.send_replace(true);
-        let drained = self.0.griot.drain(deadline).await;
-        self.0.follower.abort();
-        drained
     }
 
     /// Ready once the service is being drained.

@@ -81,7 +81,7 @@ fn unknown(url: &str) -> BrokerError {
         scheme => format!("`{scheme}://` is not known to this program"),
     };
     BrokerError::Refused {
-        what: "the URL of the broker",
+        what: "this URL",
         reason: format!("{given}: write {}", known.join(" or ")),
     }
 }

@@ -20,20 +20,9 @@ pub fn publisher(broker: Arc<dyn Broker>) -> Publish {
             let mut outcomes = broker.publish(vec![publication]).await;
             match outcomes.pop() {
                 Some(Ok(())) => Ok(()),
-                Some(Err(error)) => Err(PublishError(in_full(&error))),
+                Some(Err(error)) => Err(PublishError(error.in_full())),
                 None => Err(PublishError("the broker gave no answer".to_owned())),
             }
         })
     })
-}
-
-/// An error with its causes.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

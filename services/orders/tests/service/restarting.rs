@@ -139,10 +139,7 @@ async fn g9_whoever_waits_for_an_order_is_answered_when_the_program_stops() {
             !backend.asked("GET /customers").is_empty()
         })
         .await;
-        service
-            .orders()
-            .drain(std::time::Duration::from_secs(5))
-            .await
+        service.stop(std::time::Duration::from_secs(5)).await
     };
     let (answer, _) = tokio::join!(placing, stopping);
     assert_eq!(

@@ -98,7 +98,8 @@ impl Service {
         };
         let log = EmbeddedLog::open(directory, options).unwrap();
         let griot = Griot::builder(Arc::new(log), Arc::new(MemoryJournal::new()));
-        let orders = Orders::start(griot, backends, config).await.unwrap();
+        let griot = Orders::register(griot, &backends, &config);
+        let orders = Orders::start(griot.start().await.unwrap());
         let app = griot::http::answer_with_problems(orders.router());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -127,8 +128,14 @@ impl Service {
         after
     }
 
+    /// Ends the orders; the server goes on.
+    pub(crate) async fn stop(&self, deadline: Duration) -> Drained {
+        self.orders.stop();
+        self.orders.griot().drain(deadline).await
+    }
+
     pub(crate) async fn drain(self) -> Drained {
-        let drained = self.orders.drain(DEADLINE).await;
+        let drained = self.stop(DEADLINE).await;
         self.server.abort();
         let _ = self.server.await;
         drained
