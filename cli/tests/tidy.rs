@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 7] = [
     &["griot-nats"],
     &["griot"],
     &["griot-testkit"],
-    &["griot-orders"],
+    &["griot-alarms", "griot-orders"],
     &["griot-cli", "griot-benches"],
 ];
 
