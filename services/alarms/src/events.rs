@@ -31,9 +31,10 @@ impl FromRef<Heard> for NothingNew {
 
 /// The handler of each topic.
 pub(crate) fn router(griot: Griot, config: &AlarmsConfig) -> Router {
-    let nothing_new = match config.send_empty_digests {
-        true => NothingNew::EmptyDigest,
-        false => NothingNew::Silence,
+    let nothing_new = if config.send_empty_digests {
+        NothingNew::EmptyDigest
+    } else {
+        NothingNew::Silence
     };
     Router::new()
         .on(ALARM_STATUS_CHANGED, change_status)

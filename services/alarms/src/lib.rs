@@ -53,6 +53,7 @@ mod error;
 mod events;
 mod message;
 pub mod user;
+mod verify;
 
 pub use alarms::Alarms;
 pub use changed_at::{ChangedAt, NotAMoment};
@@ -62,3 +63,4 @@ pub use message::{
     ALARM_DIGEST, ALARM_STATUS_CHANGED, ActiveAlarm, AlarmDigest, AlarmStatusChanged,
     SEND_ALARM_DIGEST, SendAlarmDigest, Status,
 };
+pub use verify::{VerifyError, VerifyOptions, verify};

@@ -62,15 +62,7 @@ impl Handle<ChangeStatus> for User {
             status,
             changed_at,
         } = command;
-        match self.alarms.get(&alarm_id) {
-            None if self.alarms.len() >= ALARMS_MAX => {
-                let alarm_ids = self.cleared_longest();
-                if alarm_ids.is_empty() {
-                    return Err(TooManyAlarms);
-                }
-                cx.emit(UserEvent::ClearedForgotten { alarm_ids });
-            }
-            None => {}
+        let changes = match self.alarms.get(&alarm_id) {
             Some(known) if known.status == status => {
                 if changed_at > known.latest_changed_at {
                     cx.emit(UserEvent::StatusConfirmed {
@@ -80,16 +72,19 @@ impl Handle<ChangeStatus> for User {
                 }
                 return Ok(());
             }
-            Some(known) if (&changed_at, status) < (&known.latest_changed_at, known.status) => {
-                return Ok(());
+            Some(known) => (&changed_at, status) > (&known.latest_changed_at, known.status),
+            None => {
+                self.make_room(cx)?;
+                true
             }
-            Some(_) => {}
+        };
+        if changes {
+            cx.emit(UserEvent::StatusChanged {
+                alarm_id,
+                status,
+                changed_at,
+            });
         }
-        cx.emit(UserEvent::StatusChanged {
-            alarm_id,
-            status,
-            changed_at,
-        });
         Ok(())
     }
 }
@@ -136,15 +131,23 @@ fn fitting(alarms: &[ActiveAlarm]) -> usize {
 }
 
 impl User {
-    /// The alarms to forget for the sake of new ones.
-    fn cleared_longest(&self) -> Vec<String> {
+    /// Makes room for a new alarm, where there is none.
+    fn make_room(&self, cx: &mut Cx<Self>) -> Result<(), TooManyAlarms> {
+        if self.alarms.len() < ALARMS_MAX {
+            return Ok(());
+        }
         let alarms = self.alarms.iter();
         let mut cleared: Vec<_> = alarms
             .filter(|(_, alarm)| !alarm.status.is_active())
             .map(|(alarm_id, alarm)| (&alarm.latest_changed_at, alarm_id))
             .collect();
+        if cleared.is_empty() {
+            return Err(TooManyAlarms);
+        }
         cleared.sort_unstable();
         let longest = cleared.into_iter().take(CLEARED_FORGOTTEN);
-        longest.map(|(_, alarm_id)| alarm_id.clone()).collect()
+        let alarm_ids = longest.map(|(_, alarm_id)| alarm_id.clone()).collect();
+        cx.emit(UserEvent::ClearedForgotten { alarm_ids });
+        Ok(())
     }
 }
