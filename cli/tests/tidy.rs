@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 8] = [
     &["griot-nats"],
     &["griot"],
     &["griot-testkit"],
-    &["griot-orders", "rides"],
+    &["griot-alarms", "griot-orders", "rides"],
     &["griot-cli", "griot-benches"],
 ];
 
