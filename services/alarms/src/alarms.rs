@@ -1,23 +1,14 @@
 //! The service: users that hear of their alarms, and their API.
 
 use crate::user::{SendDigest, User};
-use crate::{AlarmsConfig, AlarmsError, api, events};
+use crate::{AlarmsConfig, api, events};
 use axum::Router;
 use futures_util::FutureExt;
-use griot::events::{Broker, Consumer, Consuming, Order, Subscription};
+use griot::events::{Broker, BrokerError, Consumer, Consuming, Order, Subscription};
 use griot::{Entities, Griot, GriotBuilder};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use utoipa::OpenApi;
-
-/// How often the broker is asked whether it is there.
-const CHECK_EVERY: Duration = Duration::from_secs(2);
-
-/// How long it may take to say so.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The alarms service, running. Cheap to clone; dropping the last clone ends it as a crash would, and
 /// nothing that was heard is lost: what was not done is given again.
@@ -29,21 +20,6 @@ struct Inner {
     griot: Griot,
     /// `None` once it is being drained.
     consuming: Mutex<Option<Consuming>>,
-    checked: watch::Receiver<Checked>,
-    checking: JoinHandle<()>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.checking.abort();
-    }
-}
-
-/// The last word of the broker.
-#[derive(Debug)]
-struct Checked {
-    at: Instant,
-    trouble: Option<String>,
 }
 
 impl Alarms {
@@ -62,7 +38,7 @@ impl Alarms {
     ///
     /// # Errors
     ///
-    /// [`AlarmsError::Broker`] where the broker cannot be subscribed to.
+    /// As [`Broker::subscribe`].
     ///
     /// # Cancel safety
     ///
@@ -71,7 +47,7 @@ impl Alarms {
         griot: Griot,
         broker: Arc<dyn Broker>,
         config: AlarmsConfig,
-    ) -> Result<Self, AlarmsError> {
+    ) -> Result<Self, BrokerError> {
         let router = events::router(griot.clone(), &config);
         let subscription = Subscription {
             topics: router.topics(),
@@ -81,17 +57,11 @@ impl Alarms {
             // no two of them contend for one user.
             order: Order::PerKey,
         };
-        let consumer = Consumer::new(Arc::clone(&broker), subscription, router);
+        let consumer = Consumer::new(broker, subscription, router);
         let consuming = consumer.start().await?;
-        let (checks, checked) = watch::channel(Checked {
-            at: Instant::now(),
-            trouble: None,
-        });
         Ok(Self(Arc::new(Inner {
             griot,
             consuming: Mutex::new(Some(consuming)),
-            checked,
-            checking: tokio::spawn(check(broker, checks)),
         })))
     }
 
@@ -106,7 +76,7 @@ impl Alarms {
         api::Description::openapi()
     }
 
-    /// Whether everything works.
+    /// Whether everything works but the broker, which is the program's to ask.
     ///
     /// # Errors
     ///
@@ -121,14 +91,6 @@ impl Alarms {
         };
         if ended {
             return Err("the messages about alarms are not listened to any more".to_owned());
-        }
-        let checked = self.0.checked.borrow();
-        if let Some(trouble) = &checked.trouble {
-            return Err(format!("the broker of alarms: {trouble}"));
-        }
-        // Twice what a check takes at most: the program itself is too busy to ask.
-        if checked.at.elapsed() > 2 * (CHECK_EVERY + CHECK_TIMEOUT) {
-            return Err("the broker of alarms was not asked for a while".to_owned());
         }
         Ok(())
     }
@@ -147,32 +109,14 @@ impl Alarms {
     /// Dropped, the listening ends at once, as a crash would end it.
     pub async fn drain(&self, deadline: Duration) -> usize {
         let consuming = self.consuming().take();
-        let left = match consuming {
+        match consuming {
             Some(consuming) => consuming.drain(deadline).await,
             None => 0,
-        };
-        self.0.checking.abort();
-        left
+        }
     }
 
     fn consuming(&self) -> MutexGuard<'_, Option<Consuming>> {
         let consuming = self.0.consuming.lock();
         consuming.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Asks the broker again and again whether it is there.
-async fn check(broker: Arc<dyn Broker>, checks: watch::Sender<Checked>) {
-    let mut ticks = interval(CHECK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let trouble = match timeout(CHECK_TIMEOUT, broker.check()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {CHECK_TIMEOUT:?}")),
-        };
-        let at = Instant::now();
-        checks.send_replace(Checked { at, trouble });
     }
 }

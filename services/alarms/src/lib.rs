@@ -49,7 +49,6 @@ mod alarms;
 mod api;
 mod changed_at;
 mod config;
-mod error;
 mod events;
 mod message;
 pub mod user;
@@ -58,7 +57,6 @@ mod verify;
 pub use alarms::Alarms;
 pub use changed_at::{ChangedAt, NotAMoment};
 pub use config::AlarmsConfig;
-pub use error::AlarmsError;
 pub use message::{
     ALARM_DIGEST, ALARM_STATUS_CHANGED, ActiveAlarm, AlarmDigest, AlarmStatusChanged,
     SEND_ALARM_DIGEST, SendAlarmDigest, Status,
