@@ -1,8 +1,12 @@
 //! A consumer: messages of a broker go to a service, in order per key, and are settled by its answer.
 
+mod gather;
+mod handling;
 mod intake;
+mod lane;
 mod limits;
 mod metrics;
+mod stop;
 mod work;
 
 use std::convert::Infallible;
@@ -35,6 +39,8 @@ const FAR: Duration = Duration::from_hours(24 * 365);
 ///   [`next_attempt`](Event::next_attempt). A message whose handler panics again and again, and
 ///   [`Answer::DeadLetter`], go to the [dead-letter topic](crate::dead_letter_topic), and are
 ///   acknowledged once they are there. Nothing is dropped.
+/// - Messages whose handler is one of [`Router::on_batch`](crate::Router::on_batch) are gathered first,
+///   and settled together: see [`Batch`](crate::Batch).
 /// - A lease is extended at a third of it for as long as the message is here.
 ///
 /// ```
@@ -116,10 +122,10 @@ where
             service,
             limits,
         } = self;
-        if subscription.in_flight_max == 0 || limits.handlers_max == 0 || limits.panics_max == 0 {
+        if subscription.in_flight_max == 0 || limits.has_zero() {
             return Err(BrokerError::Refused {
                 what: "a consumer with a limit of zero",
-                reason: "in_flight_max, handlers_max and panics_max must be at least 1".to_owned(),
+                reason: "in_flight_max, handlers_max, panics_max and batch_attempts_max must be at least 1".to_owned(),
             });
         }
         let (order, in_flight_max) = (subscription.order, subscription.in_flight_max);

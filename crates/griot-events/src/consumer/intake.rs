@@ -1,5 +1,6 @@
 //! The task of a consumer: takes messages in, and puts each into its lane.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::mem;
@@ -7,25 +8,21 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use griot_core::stable_hash;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tower::Service;
 
 use super::Mode;
+use super::gather::{Call, Gatherer, Place};
+use super::lane::{Gathered, Turn, link};
 use super::work::{Shared, Work};
-use crate::{Answer, BrokerError, Delivery, Event, Incoming, Order, Partition, Source};
+use crate::{
+    Answer, Batch, BrokerError, Delivery, Event, Incoming, Order, Partition, Router, Source,
+};
 
 /// A lane by the hash of its topic and key. Two keys of one hash share a lane, which loses nothing.
 type LaneId = u64;
-
-/// The last message of a lane that is under way.
-struct Lane {
-    /// Tells it from the others.
-    number: u64,
-    /// Told when it is done.
-    done: oneshot::Receiver<()>,
-}
 
 pub(super) struct Intake<S> {
     pub(super) source: Box<dyn Source>,
@@ -35,7 +32,13 @@ pub(super) struct Intake<S> {
     pub(super) in_flight_max: usize,
     pub(super) mode: watch::Receiver<Mode>,
     pub(super) in_flight: watch::Sender<usize>,
-    lanes: HashMap<LaneId, Lane>,
+    /// What the next of a lane hears of the last one that is under way.
+    lanes: HashMap<LaneId, Turn>,
+    /// What knows which messages are gathered in batches.
+    router: Option<Router>,
+    /// Those who gather, by the address of their route's pattern, which the router keeps.
+    gatherers: HashMap<usize, mpsc::UnboundedSender<Call>>,
+    gathering: JoinSet<()>,
     /// Stops what is under way of a partition; its listeners are the messages.
     partitions: HashMap<(String, Partition), watch::Sender<bool>>,
     /// Each ends with its lane and its number.
@@ -60,6 +63,7 @@ where
         mode: watch::Receiver<Mode>,
         in_flight: watch::Sender<usize>,
     ) -> Self {
+        let router = (&service as &dyn Any).downcast_ref::<Router>().cloned();
         Self {
             source,
             service,
@@ -69,6 +73,9 @@ where
             mode,
             in_flight,
             lanes: HashMap::new(),
+            router,
+            gatherers: HashMap::new(),
+            gathering: JoinSet::new(),
             partitions: HashMap::new(),
             works: JoinSet::new(),
             number: 0,
@@ -117,6 +124,7 @@ where
         for stop in self.partitions.values() {
             stop.send_replace(true);
         }
+        tell_to_stop(&self.gatherers);
         while let Some(done) = self.works.join_next().await {
             self.finished(done);
         }
@@ -161,21 +169,53 @@ where
         let stop = stop
             .or_insert_with(|| watch::Sender::new(false))
             .subscribe();
-        let (next, done) = oneshot::channel();
-        let before = self.lanes.insert(id, Lane { number, done });
+        let place = self.gatherer(&delivery.event).map(|calls| Place {
+            calls,
+            lane: id,
+            number,
+        });
+        let gathered = match &place {
+            Some(_) => Gathered::InBatches,
+            None => Gathered::Alone,
+        };
+        let (next, turn) = link(number, gathered);
+        let before = self.lanes.insert(id, turn);
         let work = Work {
             shared: Arc::clone(&self.shared),
             service: self.service.clone(),
             delivery,
-            turn: before.map(|lane| lane.done),
+            turn: before,
             next,
             stop,
+            place,
         };
         self.works.spawn(async move {
             work.run().await;
             (id, number)
         });
         self.count();
+    }
+
+    /// Who gathers this message with others, where its handler takes batches.
+    fn gatherer(&mut self, event: &Event) -> Option<mpsc::UnboundedSender<Call>> {
+        let (pattern, batch) = self.router.as_ref()?.batch_of(event)?;
+        let route = Arc::as_ptr(pattern).addr();
+        if let Some(calls) = self.gatherers.get(&route) {
+            return Some(calls.clone());
+        }
+        let (calls, taken) = mpsc::unbounded_channel();
+        let gatherer = Gatherer {
+            shared: Arc::clone(&self.shared),
+            service: self.service.clone(),
+            batch: Batch {
+                events_max: batch.events_max.min(self.in_flight_max),
+                ..batch
+            },
+            calls: taken,
+        };
+        self.gathering.spawn(gatherer.run());
+        self.gatherers.insert(route, calls.clone());
+        Some(calls)
     }
 
     fn finished(&mut self, done: Result<(LaneId, u64), JoinError>) {
@@ -200,12 +240,13 @@ where
             .iter()
             .filter_map(|partition| self.partitions.remove(partition));
         let stops: Vec<_> = stops.collect();
+        for stop in &stops {
+            stop.send_replace(true);
+        }
+        tell_to_stop(&self.gatherers);
         let within = self.shared.limits.release_within;
         tokio::spawn(async move {
-            let ended = join_all(stops.iter().map(|stop| {
-                stop.send_replace(true);
-                stop.closed()
-            }));
+            let ended = join_all(stops.iter().map(watch::Sender::closed));
             if timeout(within, ended).await.is_err() {
                 tracing::warn!(
                     ?partitions,
@@ -220,6 +261,14 @@ where
     fn count(&self) {
         self.in_flight.send_replace(self.works.len());
         self.shared.metrics.in_flight(self.works.len());
+    }
+}
+
+/// Batches that are gathered look at who is to stop.
+fn tell_to_stop(gatherers: &HashMap<usize, mpsc::UnboundedSender<Call>>) {
+    for calls in gatherers.values() {
+        // One that has ended holds nothing.
+        let _ = calls.send(Call::Stop);
     }
 }
 
