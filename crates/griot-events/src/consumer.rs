@@ -7,6 +7,7 @@ mod lane;
 mod limits;
 mod metrics;
 mod stop;
+mod unheard;
 mod work;
 
 use std::convert::Infallible;
@@ -41,6 +42,13 @@ const FAR: Duration = Duration::from_hours(24 * 365);
 ///   acknowledged once they are there. Nothing is dropped.
 /// - Messages whose handler is one of [`Router::on_batch`](crate::Router::on_batch) are gathered first,
 ///   and settled together: see [`Batch`](crate::Batch).
+/// - An acknowledgement is not waited for before the next of the key: that would cost a round trip a
+///   message. Where the broker did not hear of one it gives the message again, behind later ones; a
+///   consumer remembers the last 10,000 of those, and acknowledges them without handling them again.
+///   Only where it goes to *another* member, or the program ended, is such a message handled twice, the second time
+///   out of its order.
+/// - What goes to another member is let go of at once, also by a consumer that is full or paused:
+///   handlers finish, what they did is acknowledged, then the partition goes.
 /// - A lease is extended at a third of it for as long as the message is here.
 ///
 /// ```

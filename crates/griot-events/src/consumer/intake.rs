@@ -16,6 +16,8 @@ use tower::Service;
 use super::Mode;
 use super::gather::{Call, Gatherer, Place};
 use super::lane::{Gathered, Turn, link};
+use super::metrics::Settled;
+use super::unheard::{Mark, Unheard};
 use super::work::{Shared, Work};
 use crate::{
     Answer, Batch, BrokerError, Delivery, Event, Incoming, Order, Partition, Router, Source,
@@ -23,6 +25,13 @@ use crate::{
 
 /// A lane by the hash of its topic and key. Two keys of one hash share a lane, which loses nothing.
 type LaneId = u64;
+
+/// A work that ended: which one, and what it settled where the broker did not hear of it.
+struct Ended {
+    lane: LaneId,
+    number: u64,
+    unheard: Option<Mark>,
+}
 
 pub(super) struct Intake<S> {
     pub(super) source: Box<dyn Source>,
@@ -41,8 +50,8 @@ pub(super) struct Intake<S> {
     gathering: JoinSet<()>,
     /// Stops what is under way of a partition; its listeners are the messages.
     partitions: HashMap<(String, Partition), watch::Sender<bool>>,
-    /// Each ends with its lane and its number.
-    works: JoinSet<(LaneId, u64)>,
+    works: JoinSet<Ended>,
+    unheard: Unheard,
     number: u64,
     /// Errors of the source since its last message, and when to ask it again.
     failures: u32,
@@ -78,6 +87,7 @@ where
             gathering: JoinSet::new(),
             partitions: HashMap::new(),
             works: JoinSet::new(),
+            unheard: Unheard::default(),
             number: 0,
             failures: 0,
             ask_at: Instant::now(),
@@ -92,17 +102,22 @@ where
             if let Mode::Draining(end) = mode {
                 break Some(end);
             }
-            let room = mode == Mode::Running && self.works.len() < self.in_flight_max;
-            let asks = room && self.ask_at <= Instant::now();
+            let has_room = mode == Mode::Running && self.works.len() < self.in_flight_max;
+            let asks = self.ask_at <= Instant::now();
+            let incoming = if has_room {
+                self.source.next()
+            } else {
+                self.source.next_change()
+            };
             tokio::select! {
                 biased;
                 changed = self.mode.changed() => if changed.is_err() { break Some(Instant::now()) },
                 Some(done) = self.works.join_next() => self.finished(done),
-                incoming = self.source.next(), if asks => match incoming {
+                incoming = incoming, if asks => match incoming {
                     Some(incoming) => self.take(incoming),
                     None => break None,
                 },
-                () = sleep_until(self.ask_at), if room && !asks => {}
+                () = sleep_until(self.ask_at), if !asks => {}
             }
         };
         let stopped = self.finish();
@@ -169,6 +184,20 @@ where
         let stop = stop
             .or_insert_with(|| watch::Sender::new(false))
             .subscribe();
+        if self.unheard.knows(event) {
+            let (shared, Delivery { event, receipt }) = (Arc::clone(&self.shared), delivery);
+            self.works.spawn(async move {
+                let _here = stop;
+                let acknowledged = shared.acknowledge(&event, receipt, Settled::Acked);
+                let unheard = acknowledged.await;
+                Ended {
+                    lane: id,
+                    number,
+                    unheard,
+                }
+            });
+            return self.count();
+        }
         let place = self.gatherer(&delivery.event).map(|calls| Place {
             calls,
             lane: id,
@@ -190,8 +219,12 @@ where
             place,
         };
         self.works.spawn(async move {
-            work.run().await;
-            (id, number)
+            let unheard = work.run().await;
+            Ended {
+                lane: id,
+                number,
+                unheard,
+            }
         });
         self.count();
     }
@@ -218,15 +251,19 @@ where
         Some(calls)
     }
 
-    fn finished(&mut self, done: Result<(LaneId, u64), JoinError>) {
+    fn finished(&mut self, done: Result<Ended, JoinError>) {
         match done {
-            Ok((id, number)) => {
-                if self
-                    .lanes
-                    .get(&id)
-                    .is_some_and(|lane| lane.number == number)
-                {
-                    self.lanes.remove(&id);
+            Ok(Ended {
+                lane,
+                number,
+                unheard,
+            }) => {
+                let last = self.lanes.get(&lane);
+                if last.is_some_and(|last| last.number == number) {
+                    self.lanes.remove(&lane);
+                }
+                if let Some(mark) = unheard {
+                    self.unheard.remember(mark);
                 }
             }
             Err(error) => tracing::error!(%error, "work on a message ended, it is given again"),

@@ -14,7 +14,8 @@ use super::lane::{Next, Turn};
 use super::limits::ConsumerLimits;
 use super::metrics::{Metrics, Settled};
 use super::stop::Stop;
-use crate::{Answer, Broker, Delivery, Event, Receipt};
+use super::unheard::Mark;
+use crate::{Answer, Broker, BrokerError, Delivery, Event, Receipt};
 
 /// What the work on all messages shares.
 pub(super) struct Shared {
@@ -47,8 +48,9 @@ where
     S: Service<Event, Response = Answer, Error = Infallible> + Send,
     S::Future: Send,
 {
-    /// Handles the message and settles it.
-    pub(super) async fn run(self) {
+    /// Handles the message and settles it; gives its mark where it is done and the broker did not hear
+    /// of that.
+    pub(super) async fn run(self) -> Option<Mark> {
         let Self {
             shared,
             service,
@@ -61,6 +63,8 @@ where
         if event.redelivered() > 0 {
             shared.metrics.redelivered();
         }
+        // A partition is not let go of before its messages are settled at the broker.
+        let _here = stop.clone();
         let member = Member {
             event: event.clone(),
             stop: stop.clone(),
@@ -81,17 +85,42 @@ where
             // is when this is aborted, the next does not overtake: it goes back as well.
             let _ = done.send(());
         }
-        let (settled, told) = match outcome {
-            Some(settled) => (settled, receipt.ack().await),
-            None => (Settled::GivenBack, receipt.give_back().await),
-        };
-        match told {
-            Ok(()) => shared.metrics.settled(settled),
-            Err(error) => {
-                shared.metrics.settled(Settled::Unheard);
-                tracing::warn!(%error, group = shared.group, id = event.id(), "the broker did not hear that a message is settled: it may be given again");
+        match outcome {
+            Some(settled) => shared.acknowledge(&event, receipt, settled).await,
+            None => {
+                match receipt.give_back().await {
+                    Ok(()) => shared.metrics.settled(Settled::GivenBack),
+                    Err(error) => shared.not_heard(&event, &error),
+                }
+                None
             }
         }
+    }
+}
+
+impl Shared {
+    /// Says that a message is done; gives its mark where the broker did not hear of it.
+    pub(super) async fn acknowledge(
+        &self,
+        event: &Event,
+        receipt: Box<dyn Receipt>,
+        settled: Settled,
+    ) -> Option<Mark> {
+        match receipt.ack().await {
+            Ok(()) => {
+                self.metrics.settled(settled);
+                None
+            }
+            Err(error) => {
+                self.not_heard(event, &error);
+                Some(Mark::of(event))
+            }
+        }
+    }
+
+    fn not_heard(&self, event: &Event, error: &BrokerError) {
+        self.metrics.settled(Settled::Unheard);
+        tracing::warn!(%error, group = self.group, id = event.id(), "the broker did not hear what became of a message: it may be given again");
     }
 }
 
