@@ -53,17 +53,23 @@ impl Bench {
     /// Opens the broker for a case.
     pub async fn open(factory: &impl BrokerFactory) -> Self {
         let case = Uuid::now_v7().simple().to_string();
-        Self::reopen(factory, case).await
+        Self::named(factory, case).await
+    }
+
+    /// What makes its names.
+    pub(super) fn case(&self) -> &str {
+        &self.case
     }
 
     /// Closes the broker, and opens it anew with the same names.
     pub async fn close_and_open(self, factory: &impl BrokerFactory) -> Self {
         self.broker.close().await;
         let Self { case, .. } = self;
-        Self::reopen(factory, case).await
+        Self::named(factory, case).await
     }
 
-    async fn reopen(factory: &impl BrokerFactory, case: String) -> Self {
+    /// Opens the broker with the names of a case that began before.
+    pub(super) async fn named(factory: &impl BrokerFactory, case: String) -> Self {
         let broker = factory.open().await;
         let producer = Producer::new(Arc::clone(&broker));
         Self {
