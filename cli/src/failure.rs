@@ -42,9 +42,14 @@ pub(crate) enum Failure {
     Signals(#[source] std::io::Error),
     /// The broker cannot be used.
     #[error(
-        "cannot use the broker given with --broker; its adapter's README has every setting of its URL"
+        "cannot use the broker {url}, given with --broker; its adapter's README has every setting of its URL"
     )]
-    Broker(#[source] BrokerError),
+    Broker {
+        /// Its URL, without a password.
+        url: String,
+        /// Why it cannot be used.
+        source: BrokerError,
+    },
     /// The services did not start.
     #[error(
         "cannot start {services}; `griot serve --help` says what to do about a data directory that does not open"

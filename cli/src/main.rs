@@ -4,6 +4,7 @@
 //! the services do lives in `services/`, what makes them durable in `crates/`.
 
 mod backends;
+mod broker;
 mod failure;
 mod limits;
 mod load;
@@ -16,6 +17,7 @@ mod settings;
 mod shell;
 mod signals;
 mod span;
+mod verify;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -54,6 +56,7 @@ enum Command {
     Serve(Box<settings::Settings>),
     Backends(backends::Arguments),
     Load(load::Arguments),
+    Verify(verify::Arguments),
 }
 
 const EXAMPLES: &str = "\
@@ -62,6 +65,7 @@ Examples:
   curl -i localhost:7070/orders -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\
     -d '{\"customer\":\"CUST-001\",\"merchant\":\"MRCN-001\",\"payment\":\"CARD-001\",\"items\":[{\"id\":\"IT-001\",\"qty\":1}]}'
   griot load orders --to http://localhost:7070 --orders 10000 --concurrency 64
+  griot verify alarms                           whether the alarms keep their promises
 
 Exit codes: 0 done, 1 it could not be done, 2 a flag, a configuration key or a value is wrong.";
 
@@ -95,6 +99,10 @@ fn run(griot: Griot, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Load(arguments) => {
             log::start(griot.log_format);
             runtime.block_on(load::run(arguments))
+        }
+        Command::Verify(arguments) => {
+            log::start(griot.log_format);
+            runtime.block_on(verify::run(arguments))
         }
     };
     runtime.shutdown_timeout(RUNTIME_STOP_MAX);

@@ -11,10 +11,9 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::failure::Failure;
 use crate::limits::Room;
@@ -39,7 +38,8 @@ pub(crate) struct Server {
     busy: Router,
     places: Arc<Semaphore>,
     turned_away: Arc<Semaphore>,
-    connections: GracefulShutdown,
+    /// Every connection listens: closed once they have ended.
+    draining: watch::Sender<bool>,
     http: http1::Builder,
 }
 
@@ -66,7 +66,7 @@ impl Server {
             busy,
             places: Arc::new(Semaphore::new(room.served)),
             turned_away: Arc::new(Semaphore::new(room.turned_away)),
-            connections: GracefulShutdown::new(),
+            draining: watch::Sender::new(false),
             http,
         })
     }
@@ -101,7 +101,8 @@ impl Server {
     /// Lets every connection finish the request it is in and ends it; waits for all of them.
     pub(crate) async fn drain(self) {
         drop(self.listener);
-        self.connections.shutdown().await;
+        self.draining.send_replace(true);
+        self.draining.closed().await;
     }
 
     async fn serve(&self, stream: TcpStream) {
@@ -110,11 +111,18 @@ impl Server {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             let app = TowerToHyperService::new(self.app.clone());
             let connection = self.http.serve_connection(TokioIo::new(stream), app);
-            let connection = self.connections.watch(connection);
+            let mut connection = Box::pin(connection.with_upgrades());
+            let mut draining = self.draining.subscribe();
             tokio::spawn(async move {
                 // An error here is a client that went away or spoke no HTTP: no news to us.
-                let _ = connection.await;
-                drop(place);
+                tokio::select! {
+                    _ = connection.as_mut() => {}
+                    () = async { drop(draining.wait_for(|draining| *draining).await) } => {
+                        connection.as_mut().graceful_shutdown();
+                        let _ = connection.await;
+                    }
+                }
+                drop((draining, place));
             });
         } else if let Ok(place) = Arc::clone(&self.turned_away).acquire_owned().await {
             metrics::counter!("http_connections_turned_away_total").increment(1);

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
 use griot::events::{self, Broker, BrokerError};
-use griot::journal::Journal;
 use griot::{Drained, Griot};
+use griot_alarms::{Alarms, AlarmsConfig};
 use griot_orders::backends::{Authorities, Simulation};
 use griot_orders::{Backends, Orders, OrdersConfig};
 use tokio::time::{Instant, timeout, timeout_at};
 use utoipa::openapi::OpenApi;
 
+use crate::broker::{self, BrokerUrl};
 use crate::failure::Failure;
 use crate::settings::{self, Service, Settings};
 
@@ -28,6 +31,9 @@ pub(crate) struct Services {
     griot: Griot,
     broker: Arc<dyn Broker>,
     orders: Option<Orders>,
+    alarms: Option<Alarms>,
+    /// Whether other processes reach the broker through this one only.
+    is_embedded: bool,
 }
 
 impl Services {
@@ -51,19 +57,36 @@ impl Services {
         let mut builder = griot::open(&settings.data_dir)
             .await
             .map_err(|error| failed(error.into()))?;
-        let broker = open_broker(&settings.broker.0, builder.journal()).await?;
+        let url = &settings.broker;
+        let open = || events::open(url.as_str(), builder.journal());
+        let broker = once_reached(url, open).await?;
         builder = builder.publisher(events::publisher(Arc::clone(&broker)));
         if runs(Service::Orders) {
             let mut config = OrdersConfig::default();
             config.calls.give_up_after = settings.backend_give_up_after.0;
             builder = Orders::register(builder, &backends, &config);
         }
+        let config = AlarmsConfig {
+            send_empty_digests: settings.send_empty_digests,
+            ..AlarmsConfig::default()
+        };
+        if runs(Service::Alarms) {
+            builder = Alarms::register(builder, &config);
+        }
         let griot = builder.start().await;
         let griot = griot.map_err(|error| failed(error.into()))?;
+        let orders = runs(Service::Orders).then(|| Orders::start(griot.clone()));
+        let mut alarms = None;
+        if runs(Service::Alarms) {
+            let start = || Alarms::start(griot.clone(), Arc::clone(&broker), config.clone());
+            alarms = Some(once_reached(url, start).await?);
+        }
         Ok(Self {
-            orders: runs(Service::Orders).then(|| Orders::start(griot.clone())),
             griot,
             broker,
+            orders,
+            alarms,
+            is_embedded: url.is_embedded(),
         })
     }
 
@@ -74,6 +97,15 @@ impl Services {
         if let Some(orders) = &self.orders {
             routes = routes.merge(orders.router());
             description.merge(Orders::openapi());
+        } else {
+            routes = routes.route("/", get(async || Redirect::temporary("/openapi.json")));
+        }
+        if let Some(alarms) = &self.alarms {
+            routes = routes.merge(alarms.router());
+            description.merge(Alarms::openapi());
+        }
+        if self.is_embedded {
+            routes = routes.merge(griot_remote::serve(Arc::clone(&self.broker)));
         }
         (routes, description)
     }
@@ -90,6 +122,9 @@ impl Services {
         if let Some(orders) = &self.orders {
             orders.ready()?;
         }
+        if let Some(alarms) = &self.alarms {
+            alarms.ready()?;
+        }
         match timeout(CHECK_MAX, self.broker.check()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(format!("the broker: {}", error.in_full())),
@@ -104,6 +139,11 @@ impl Services {
         if let Some(orders) = &self.orders {
             orders.stop();
         }
+        if let Some(alarms) = &self.alarms {
+            let left = end.saturating_duration_since(Instant::now());
+            // First, since its handlers ask entities.
+            alarms.drain(left).await;
+        }
         let left = end.saturating_duration_since(Instant::now());
         let drained = self.griot.drain(left).await;
         let closed = timeout_at(end, self.broker.close()).await;
@@ -114,20 +154,24 @@ impl Services {
     }
 }
 
-/// Opens the broker. One that cannot be reached is waited for: it may start later than this program.
-async fn open_broker(url: &str, journal: &Arc<dyn Journal>) -> Result<Arc<dyn Broker>, Failure> {
+/// What `begin` gives once the broker can be reached: it may start later than this program.
+async fn once_reached<T, F>(url: &BrokerUrl, begin: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, BrokerError>>,
+{
     loop {
-        match events::open(url, journal).await {
-            Ok(broker) => return Ok(broker),
+        match begin().await {
+            Ok(reached) => return Ok(reached),
             Err(error @ BrokerError::Unreachable(_)) => {
                 let error = error.in_full();
                 tracing::warn!(
+                    url = url.shown(),
                     error,
-                    "the broker given with --broker cannot be reached, it is waited for"
+                    "the broker cannot be reached, it is waited for"
                 );
                 tokio::time::sleep(BROKER_RETRY).await;
             }
-            Err(error) => return Err(Failure::Broker(error)),
+            Err(source) => return Err(broker::failed(url, source)),
         }
     }
 }

@@ -15,11 +15,12 @@ use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
 use serde::{Deserialize, Serialize};
 
+use crate::broker::BrokerUrl;
 use crate::failure::Failure;
 use crate::log::Format;
 use crate::span::Span;
 use values::text;
-pub(crate) use values::{Address, Backends, BrokerUrl, Journal, base_url};
+pub(crate) use values::{Address, Backends, Journal, base_url};
 
 /// Runs services until SIGINT or SIGTERM: prints `listening on http://ADDR` on stdout once ready.
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
@@ -27,7 +28,7 @@ pub(crate) use values::{Address, Backends, BrokerUrl, Journal, base_url};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
     /// Which services to run
-    #[arg(value_name = "SERVICE", value_enum, default_values_t = [Service::Orders])]
+    #[arg(value_name = "SERVICE", value_enum, default_values_t = [Service::Orders, Service::Alarms])]
     pub(crate) services: Vec<Service>,
 
     /// Address to listen on; port 0 picks a free one
@@ -108,6 +109,10 @@ pub(crate) struct Settings {
     #[serde(with = "text")]
     pub(crate) backend_give_up_after: Span,
 
+    /// Send a digest of alarms also where there is nothing to tell
+    #[arg(long, env = "GRIOT_SEND_EMPTY_DIGESTS")]
+    pub(crate) send_empty_digests: bool,
+
     /// How long the simulated backends take to answer
     #[arg(
         long,
@@ -156,6 +161,7 @@ A flag beats the variable, the variable beats the file.
 
 Examples:
   griot serve orders
+  griot serve alarms --broker nats://localhost:4222
   griot serve --listen 0.0.0.0:80 --data-dir /var/lib/griot --backends http://backends.internal
   GRIOT_LISTEN=127.0.0.1:0 griot serve --config griot.toml
 
@@ -178,6 +184,8 @@ When the data directory does not open:
 pub(crate) enum Service {
     /// Orders that are never lost.
     Orders,
+    /// Alarms of users, told in digests.
+    Alarms,
 }
 
 impl Settings {
@@ -185,6 +193,7 @@ impl Settings {
     pub(crate) fn names(&self) -> String {
         let name = |service: &Service| match service {
             Service::Orders => "`orders`",
+            Service::Alarms => "`alarms`",
         };
         let names: Vec<_> = self.services.iter().map(name).collect();
         names.join(" and ")
@@ -311,7 +320,7 @@ mod tests {
         assert_eq!(settings.backend_latency.to_string(), "1ms");
         assert_eq!(settings.log_format, Format::Json);
         assert_eq!(settings.drain_deadline.to_string(), "20s");
-        assert_eq!(settings.services, [Service::Orders]);
+        assert_eq!(settings.services, [Service::Orders, Service::Alarms]);
     }
 
     #[test]

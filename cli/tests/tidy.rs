@@ -18,10 +18,10 @@ const FLOORS: [&[&str]; 8] = [
     &["griot-core"],
     &["griot-actor", "griot-journal"],
     &["griot-entity", "griot-events"],
-    &["griot-nats"],
+    &["griot-nats", "griot-remote"],
     &["griot"],
     &["griot-testkit"],
-    &["griot-orders"],
+    &["griot-alarms", "griot-orders", "rides"],
     &["griot-cli", "griot-benches"],
 ];
 

@@ -4,8 +4,6 @@ use std::fmt::{self, Display};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-use griot::events;
-
 /// Values that files and serde see as the text people write.
 pub(super) mod text {
     use std::fmt::Display;
@@ -77,25 +75,6 @@ impl FromStr for Journal {
 impl Display for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("embedded")
-    }
-}
-
-/// A broker that this program could use, as far as its URL tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BrokerUrl(pub(crate) String);
-
-impl FromStr for BrokerUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        events::check_url(text).map_err(|error| error.to_string())?;
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl Display for BrokerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -82,6 +82,6 @@ mod publisher;
 
 pub use griot_events::*;
 
-pub use brokers::{check_url, connect, open};
+pub use brokers::{EMBEDDED, check_url, connect, open};
 pub use entity::{Entity, Refused};
 pub use publisher::publisher;

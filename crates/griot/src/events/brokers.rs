@@ -7,9 +7,11 @@ use griot_events::{Broker, BrokerError};
 use griot_journal::Journal;
 #[cfg(feature = "nats")]
 use griot_nats::{NatsBroker, NatsOptions};
+#[cfg(feature = "remote")]
+use griot_remote::{RemoteBroker, RemoteOptions};
 
 /// The URL of the broker on the program's own journal.
-const EMBEDDED: &str = "embedded";
+pub const EMBEDDED: &str = "embedded";
 
 /// Opens the broker that `url` names, for a program with a journal: `embedded` is the one on that
 /// journal; the others are those of [`connect`].
@@ -34,6 +36,7 @@ pub async fn open(url: &str, journal: &Arc<dyn Journal>) -> Result<Arc<dyn Broke
 /// | URL | broker | feature |
 /// | --- | --- | --- |
 /// | `nats://…`, `tls://…` | NATS JetStream | `nats` |
+/// | `http://…`, `https://…` | that of a running griot server | `remote` |
 ///
 /// What else may stand in a URL is said by the adapter.
 ///
@@ -49,6 +52,8 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
     match scheme(url) {
         #[cfg(feature = "nats")]
         "nats" | "tls" => Ok(Arc::new(NatsBroker::connect(url).await?)),
+        #[cfg(feature = "remote")]
+        "http" | "https" => Ok(Arc::new(RemoteBroker::connect(url).await?)),
         _ => Err(unknown(url)),
     }
 }
@@ -63,6 +68,8 @@ pub fn check_url(url: &str) -> Result<(), BrokerError> {
         _ if url == EMBEDDED => Ok(()),
         #[cfg(feature = "nats")]
         "nats" | "tls" => url.parse::<NatsOptions>().map(drop),
+        #[cfg(feature = "remote")]
+        "http" | "https" => url.parse::<RemoteOptions>().map(drop),
         _ => Err(unknown(url)),
     }
 }
@@ -76,6 +83,7 @@ fn scheme(url: &str) -> &str {
 fn unknown(url: &str) -> BrokerError {
     let mut known = vec![EMBEDDED];
     known.extend(cfg!(feature = "nats").then_some("nats://HOST"));
+    known.extend(cfg!(feature = "remote").then_some("http://HOST:PORT"));
     let given = match scheme(url) {
         "" => "the URL has no scheme".to_owned(),
         scheme => format!("`{scheme}://` is not known to this program"),

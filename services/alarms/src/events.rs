@@ -1,0 +1,72 @@
+//! What becomes of each message.
+
+use crate::AlarmsConfig;
+use crate::message::{
+    ALARM_STATUS_CHANGED, AlarmStatusChanged, SEND_ALARM_DIGEST, SendAlarmDigest,
+};
+use crate::user::{ChangeStatus, NothingNew, SendDigest, User};
+use griot::Griot;
+use griot::events::layer::DefaultStack;
+use griot::events::{Entity, Failure, FromRef, Json, Router, State};
+use griot::http::Object;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Heard {
+    griot: Griot,
+    nothing_new: NothingNew,
+}
+
+impl FromRef<Heard> for Griot {
+    fn from_ref(heard: &Heard) -> Self {
+        heard.griot.clone()
+    }
+}
+
+impl FromRef<Heard> for NothingNew {
+    fn from_ref(heard: &Heard) -> Self {
+        heard.nothing_new
+    }
+}
+
+/// The handler of each topic.
+pub(crate) fn router(griot: Griot, config: &AlarmsConfig) -> Router {
+    let nothing_new = if config.send_empty_digests {
+        NothingNew::EmptyDigest
+    } else {
+        NothingNew::Silence
+    };
+    Router::new()
+        .on(ALARM_STATUS_CHANGED, change_status)
+        .on(SEND_ALARM_DIGEST, send_digest)
+        .layer(DefaultStack::default())
+        .with_state(Heard { griot, nothing_new })
+}
+
+async fn change_status(
+    users: Entity<User>,
+    Json(Object(message)): Json<Object<AlarmStatusChanged>>,
+) -> Result<(), Failure> {
+    let AlarmStatusChanged {
+        alarm_id,
+        user_id,
+        status,
+        changed_at,
+    } = message;
+    let command = ChangeStatus {
+        alarm_id,
+        status,
+        changed_at,
+    };
+    users.ask(&user_id, command).await?;
+    Ok(())
+}
+
+async fn send_digest(
+    users: Entity<User>,
+    State(nothing_new): State<NothingNew>,
+    Json(Object(SendAlarmDigest { user_id })): Json<Object<SendAlarmDigest>>,
+) -> Result<(), Failure> {
+    users.ask(&user_id, SendDigest { nothing_new }).await?;
+    Ok(())
+}
