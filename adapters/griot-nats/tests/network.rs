@@ -12,13 +12,13 @@ use griot_nats::NatsBroker;
 use griot_testkit::{BrokerNetwork, ToxicBroker};
 
 fn toxic() -> Option<impl BrokerNetwork> {
-    let (api, url) = (rig::toxiproxy()?, rig::running()?);
-    let server = url.trim_start_matches("nats://").to_owned();
-    Some(ToxicBroker::new(api, server, async |proxy: SocketAddr| {
+    let url = rig::running()?;
+    let open = async |proxy: SocketAddr| {
         let url = format!("nats://{proxy}?lease_seconds=2&timeout_seconds=2");
         let broker = NatsBroker::connect(&url).await.unwrap();
         Arc::new(broker) as Arc<dyn Broker>
-    }))
+    };
+    ToxicBroker::from_environment(url.trim_start_matches("nats://"), open)
 }
 
 griot_testkit::broker_network_suite!(match toxic() {

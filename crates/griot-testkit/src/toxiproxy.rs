@@ -6,10 +6,11 @@
     reason = "a test has nowhere else to go"
 )]
 
-use std::fmt;
 use std::future::Future;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as Probe};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
+use std::{env, fmt};
 
 use griot_events::Broker;
 use reqwest::{Client, Method, StatusCode};
@@ -194,17 +195,24 @@ pub struct ToxicBroker<O> {
 }
 
 impl<O> ToxicBroker<O> {
-    /// The broker at `upstream`, `HOST:PORT`, behind the Toxiproxy whose HTTP API is at `api`; `open`
-    /// connects to it through the address that it is given. What it opens waits for an answer for less
-    /// than [`LATE`].
-    pub fn new(api: impl Into<String>, upstream: impl Into<String>, open: O) -> Self {
-        Self {
-            api: api.into(),
+    /// The broker at `upstream`, `HOST:PORT`, behind the Toxiproxy whose HTTP API `GRIOT_TEST_TOXIPROXY`
+    /// names; without one, says what is left out. `open` connects to the broker through the address that
+    /// it is given. What it opens waits for an answer for less than [`LATE`].
+    pub fn from_environment(upstream: impl Into<String>, open: O) -> Option<Self> {
+        static SAID: Once = Once::new();
+        let Ok(api) = env::var("GRIOT_TEST_TOXIPROXY") else {
+            // Not `eprintln!`: what that prints is kept from sight when the test passes.
+            let text = b"LEFT OUT tests of a disturbed network: set GRIOT_TEST_TOXIPROXY to the URL of Toxiproxy's API\n";
+            SAID.call_once(|| std::io::stderr().write_all(text).unwrap());
+            return None;
+        };
+        Some(Self {
+            api,
             listen: None,
             upstream: upstream.into(),
             open,
             proxy: OnceCell::new(),
-        }
+        })
     }
 
     /// Behind a proxy at this address, since the broker sends its clients there.

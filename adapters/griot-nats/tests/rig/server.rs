@@ -32,14 +32,6 @@ pub(crate) fn running() -> Option<String> {
     setting("GRIOT_TEST_NATS", what, &SAID)
 }
 
-/// The HTTP API of a running Toxiproxy; without one, says what is left out.
-pub(crate) fn toxiproxy() -> Option<String> {
-    static SAID: Once = Once::new();
-    let what =
-        "tests of a disturbed network: set GRIOT_TEST_TOXIPROXY to the URL of Toxiproxy's API";
-    setting("GRIOT_TEST_TOXIPROXY", what, &SAID)
-}
-
 /// The program to start servers of one's own with; without one, says what is left out.
 pub(crate) fn program() -> Option<PathBuf> {
     static SAID: Once = Once::new();

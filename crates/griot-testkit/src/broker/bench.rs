@@ -53,23 +53,17 @@ impl Bench {
     /// Opens the broker for a case.
     pub async fn open(factory: &impl BrokerFactory) -> Self {
         let case = Uuid::now_v7().simple().to_string();
-        Self::named(factory, case).await
-    }
-
-    /// What makes its names.
-    pub(super) fn case(&self) -> &str {
-        &self.case
+        Self::reopen(factory, case).await
     }
 
     /// Closes the broker, and opens it anew with the same names.
     pub async fn close_and_open(self, factory: &impl BrokerFactory) -> Self {
         self.broker.close().await;
         let Self { case, .. } = self;
-        Self::named(factory, case).await
+        Self::reopen(factory, case).await
     }
 
-    /// Opens the broker with the names of a case that began before.
-    pub(super) async fn named(factory: &impl BrokerFactory, case: String) -> Self {
+    async fn reopen(factory: &impl BrokerFactory, case: String) -> Self {
         let broker = factory.open().await;
         let producer = Producer::new(Arc::clone(&broker));
         Self {
@@ -77,6 +71,16 @@ impl Bench {
             producer,
             case,
         }
+    }
+
+    /// Opens the broker with the names of a case that began in another process.
+    pub(super) async fn join_case(factory: &impl BrokerFactory, case: String) -> Self {
+        Self::reopen(factory, case).await
+    }
+
+    /// What another process joins it by.
+    pub(super) fn case(&self) -> &str {
+        &self.case
     }
 
     /// A topic of this case.

@@ -45,7 +45,7 @@ pub async fn g8_a_consumer_killed_with_nine_in_the_middle_of_a_handler_loses_non
     test: &str,
 ) {
     if let Ok(case) = env::var(CASE) {
-        return live(&Bench::named(factory, case).await).await;
+        return live(&Bench::join_case(factory, case).await).await;
     }
     let bench = Bench::open(factory).await;
     let notes = tempfile::NamedTempFile::new().unwrap();
