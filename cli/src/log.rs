@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 /// How a log line looks.
@@ -16,9 +17,11 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Sends log lines to stderr from now on; `RUST_LOG` chooses which, `info` and above if it is unset.
-pub(crate) fn start(format: Format) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+/// Sends log lines to stderr from now on; `RUST_LOG` chooses which. If it is unset, those of `least`
+/// and above.
+pub(crate) fn start(format: Format, least: Level) {
+    let least = || EnvFilter::new(least.as_str());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| least());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tracing::Level;
 
 use crate::failure::Failure;
 
@@ -37,7 +38,7 @@ const RUNTIME_STOP_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug, Parser)]
 #[command(name = "griot", version, after_help = EXAMPLES)]
 struct Griot {
-    /// How log lines on stderr look; `RUST_LOG` says which (default: info)
+    /// How log lines on stderr look; `RUST_LOG` says which (default: info for servers, warn for others)
     #[arg(
         long,
         global = true,
@@ -89,19 +90,19 @@ fn run(griot: Griot, matches: &clap::ArgMatches) -> Result<(), Failure> {
     let outcome = match griot.command {
         Command::Serve(given) => {
             let settings = given.layered(griot.log_format, matches)?;
-            log::start(settings.log_format);
+            log::start(settings.log_format, Level::INFO);
             runtime.block_on(serve::run(settings))
         }
         Command::Backends(arguments) => {
-            log::start(griot.log_format);
+            log::start(griot.log_format, Level::INFO);
             runtime.block_on(backends::run(arguments))
         }
         Command::Load(arguments) => {
-            log::start(griot.log_format);
+            log::start(griot.log_format, Level::INFO);
             runtime.block_on(load::run(arguments))
         }
         Command::Verify(arguments) => {
-            log::start(griot.log_format);
+            log::start(griot.log_format, Level::WARN);
             runtime.block_on(verify::run(arguments))
         }
     };

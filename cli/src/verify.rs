@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    Alarms(Alarms),
+    Alarms(Trial),
 }
 
 /// Plays users with alarms: changes of status that come late, out of order and more than once,
@@ -30,7 +30,7 @@ enum What {
 Examples:
   griot verify alarms                                     the embedded broker of `griot serve` on this machine
   griot verify alarms --broker nats://localhost:4222")]
-struct Alarms {
+struct Trial {
     #[arg(
         long,
         help = BrokerUrl::HELP,
@@ -46,8 +46,8 @@ struct Alarms {
     users: usize,
 
     /// How many alarms each of them has
-    #[arg(long = "alarms", value_name = "N", default_value_t = VerifyOptions::default().alarms)]
-    alarms_each: usize,
+    #[arg(long, value_name = "N", default_value_t = VerifyOptions::default().alarms)]
+    alarms: usize,
 
     /// How long it may take
     #[arg(
@@ -67,19 +67,19 @@ struct Alarms {
 /// not keep a promise, [`Failure::Interrupted`] after a signal.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut signals = Signals::take()?;
-    let What::Alarms(alarms) = arguments.what;
+    let What::Alarms(trial) = arguments.what;
     tokio::select! {
-        tried = alarms.run() => tried,
+        tried = trial.run() => tried,
         code = signals.next() => Err(Failure::Interrupted { code }),
     }
 }
 
-impl Alarms {
+impl Trial {
     async fn run(self) -> Result<(), Failure> {
         let broker = broker::connect(&self.broker).await?;
         let options = VerifyOptions {
             users: self.users,
-            alarms: self.alarms_each,
+            alarms: self.alarms,
             within: self.within.0,
         };
         let verdict = verify(broker, options).await;

@@ -1,5 +1,7 @@
 //! The durable consumer by which a group reads a topic from a stream.
 
+use std::fmt;
+
 use std::time::Duration;
 
 use griot_events::{BrokerError, Order};
@@ -26,6 +28,12 @@ pub(crate) struct Consumer {
     topic: String,
     order: Order,
     in_flight_max: usize,
+}
+
+impl fmt::Display for Consumer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of the topic {}", self.name, self.topic)
+    }
 }
 
 /// How far a consumer is.

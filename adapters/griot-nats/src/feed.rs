@@ -309,7 +309,12 @@ impl Feed {
                     409 if said == "Consumer Deleted" => self.broken = true,
                     _ => {}
                 }
-                tracing::debug!(code, said, consumer = ?self.consumer, "JetStream ended a request");
+                tracing::debug!(
+                    code,
+                    said,
+                    consumer = %self.consumer,
+                    "JetStream ended a request"
+                );
             }
         }
     }
@@ -341,7 +346,10 @@ impl Feed {
         let pin = pin.and_then(|headers| headers.get_last(NATS_PIN_ID));
         let pin = pin.map(|pin| pin.as_str().to_owned());
         if pin.is_some() && pin != self.pin {
-            tracing::info!(consumer = ?self.consumer, "this member is given the topic");
+            tracing::info!(
+                consumer = %self.consumer,
+                "this member is given the topic"
+            );
             self.pin = pin;
             self.share.owner.store(true, Ordering::Release);
             self.share.ledger().gather();
@@ -354,7 +362,10 @@ impl Feed {
         if self.pin.take().is_none() {
             return;
         }
-        tracing::info!(consumer = ?self.consumer, "this member is no longer given the topic");
+        tracing::info!(
+            consumer = %self.consumer,
+            "this member is no longer given the topic"
+        );
         self.share.owner.store(false, Ordering::Release);
         let replies = {
             let mut ledger = self.share.ledger();
@@ -441,7 +452,10 @@ impl Feed {
         };
         let left = tokio::time::timeout(self.share.link.options.timeout, left).await;
         if !matches!(left, Ok(Ok(()))) {
-            tracing::warn!(consumer = ?self.consumer, "could not say that this member leaves; others get its messages when their leases end");
+            tracing::warn!(
+                consumer = %self.consumer,
+                "could not say that this member leaves; others get its messages when their leases end"
+            );
         }
         self.share.reader.notify.notify_one();
     }
