@@ -40,6 +40,43 @@ pub trait BrokerServer: BrokerFactory {
     fn restart(&self) -> impl Future<Output = ()> + Send;
 }
 
+/// A broker behind a network that the suite may disturb.
+pub trait BrokerNetwork: BrokerFactory {
+    /// Begins a trouble, which lasts until [`heal`](Self::heal).
+    fn disturb(&self, trouble: Trouble) -> impl Future<Output = ()> + Send;
+
+    /// Ends every trouble. Connections that suffered need not recover, new ones are as good as ever.
+    fn heal(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a network may do to those who speak over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// What is sent arrives a while later, which varies, and little at a time.
+    Slow,
+    /// What the server says arrives after [`LATE`], longer than anybody may wait for an answer.
+    Late,
+    /// All connections end, and none can be made.
+    Cut,
+    /// Connections stay and can be made, but nothing arrives that is sent this way.
+    HalfOpen(Way),
+    /// The connections that there are stay open for both sides, and nothing arrives any more; new ones
+    /// are as good as ever.
+    Forgotten,
+}
+
+/// Which way something is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By us.
+    ToServer,
+    /// To us.
+    FromServer,
+}
+
+/// How late [`Trouble::Late`] is. What is tested waits for an answer for less.
+pub const LATE: Duration = Duration::from_secs(6);
+
 /// How long a case may take.
 const CASE_DEADLINE: Duration = Duration::from_mins(2);
 

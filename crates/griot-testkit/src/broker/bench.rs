@@ -74,6 +74,16 @@ impl Bench {
         }
     }
 
+    /// Opens the broker with the names of a case that began in another process.
+    pub(super) async fn join_case(factory: &impl BrokerFactory, case: String) -> Self {
+        Self::reopen(factory, case).await
+    }
+
+    /// What another process joins it by.
+    pub(super) fn case(&self) -> &str {
+        &self.case
+    }
+
     /// A topic of this case.
     pub fn topic(&self, name: &str) -> String {
         format!("{}-{name}", self.case)
