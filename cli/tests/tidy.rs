@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 7] = [
     &["griot-core"],
     &["griot-actor", "griot-journal"],
     &["griot-entity", "griot-events"],
-    &["griot", "griot-nats"],
+    &["griot", "griot-nats", "griot-rabbitmq"],
     &["griot-testkit"],
     &["griot-orders"],
     &["griot-cli", "griot-benches"],

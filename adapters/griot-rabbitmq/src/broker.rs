@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use griot_core::Publication;
-use griot_events::{BoxFuture, Broker, BrokerError, Source, Subscription};
+use griot_events::{BoxFuture, Broker, BrokerError, Order, Source, Subscription};
 use tokio::sync::{Mutex, RwLock, mpsc, watch};
 
 use crate::feed::{Feed, Reader, Share, Stop};
@@ -11,8 +11,10 @@ use crate::link::Link;
 use crate::logs::Logs;
 use crate::names;
 use crate::options::RabbitOptions;
+use crate::place::Place;
 use crate::publisher::Publisher;
 use crate::source::{RabbitSource, Shares};
+use crate::words;
 
 /// RabbitMQ behind the contract of `griot-events`. Cheap to clone; clones share one connection.
 #[derive(Clone, Debug)]
@@ -106,23 +108,26 @@ impl RabbitBroker {
         let topics = topics_of(&subscription)?;
         let alive = self.parts.feeds.lock().await.sender.clone();
         let alive = alive.ok_or(BrokerError::Closed)?;
-        let reader = Reader::new(subscription.in_flight_max);
         let reading = watch::Sender::new(());
-        let shares = Shares::default();
-        for (word, topic) in topics {
-            let link = self.parts.link.clone();
-            let share = Share::new(link, subscription.order, Arc::clone(&reader));
-            let logs = self.parts.logs.clone();
-            let group = &subscription.group;
-            let mut feed = Feed::new(Arc::clone(&share), logs, group, word, topic);
-            let place = feed.prepare().await?;
-            let stop = Stop {
+        let member = Member {
+            link: self.parts.link.clone(),
+            logs: self.parts.logs.clone(),
+            group: subscription.group,
+            order: subscription.order,
+            reader: Reader::new(subscription.in_flight_max),
+            shares: Shares::default(),
+            stop: Stop {
                 reading: reading.subscribe(),
                 closing: self.parts.closing.subscribe(),
-            };
-            tokio::spawn(feed.run(Some(place), stop, alive.clone()));
-            let mut shares = shares.lock().unwrap_or_else(PoisonError::into_inner);
-            shares.push(share);
+            },
+            alive,
+        };
+        let (reader, shares) = (Arc::clone(&member.reader), Arc::clone(&member.shares));
+        for topic in topics {
+            match names::first_word(&topic) {
+                Some(word) => member.join(word.to_owned(), topic.clone()).await?,
+                None => member.clone().follow(topic),
+            }
         }
         let closing = self.parts.closing.subscribe();
         let source = RabbitSource::new(shares, reader, reading, closing);
@@ -149,8 +154,8 @@ impl RabbitBroker {
     }
 }
 
-/// The topics of a subscription, each with its first word.
-fn topics_of(subscription: &Subscription) -> Result<Vec<(String, String)>, BrokerError> {
+/// The topics of a subscription.
+fn topics_of(subscription: &Subscription) -> Result<Vec<String>, BrokerError> {
     let refused = |reason: String| BrokerError::Refused {
         what: "the subscription",
         reason,
@@ -162,17 +167,65 @@ fn topics_of(subscription: &Subscription) -> Result<Vec<(String, String)>, Broke
     let mut topics = subscription.topics.clone();
     topics.sort();
     topics.dedup();
-    let mut named = Vec::with_capacity(topics.len());
-    for topic in topics {
-        if let Some(fault) = names::fault(&topic) {
+    for topic in &topics {
+        if let Some(fault) = names::fault(topic) {
             return Err(refused(format!("{topic:?}: {fault}")));
         }
-        let Some(word) = names::first_word(&topic) else {
-            return Err(refused(format!("{topic:?}: name the first word")));
-        };
-        named.push((word.to_owned(), topic));
     }
-    Ok(named)
+    Ok(topics)
+}
+
+/// A member of a group, as its feeds need to know it.
+#[derive(Clone)]
+struct Member {
+    link: Link,
+    logs: Logs,
+    group: String,
+    order: Order,
+    reader: Arc<Reader>,
+    shares: Shares,
+    stop: Stop,
+    alive: mpsc::Sender<()>,
+}
+
+impl Member {
+    /// Reads a topic, or what a pattern stands for, whose first word is known.
+    async fn join(&self, word: String, topic: String) -> Result<(), BrokerError> {
+        let (share, mut feed) = self.feed(word, topic);
+        let place = feed.prepare().await?;
+        self.start(share, feed, Some(place));
+        Ok(())
+    }
+
+    /// Reads what a pattern stands for that begins with a wildcard: topics of all words there are and will
+    /// be.
+    fn follow(self, pattern: String) {
+        tokio::spawn(async move {
+            let mut stop = self.stop.clone();
+            let join = |word: String| {
+                let (share, feed) = self.feed(word, pattern.clone());
+                self.start(share, feed, None);
+            };
+            tokio::select! {
+                () = stop.wait() => {}
+                () = words::follow(&self.link, join) => {}
+            }
+        });
+    }
+
+    fn feed(&self, word: String, topic: String) -> (Arc<Share>, Feed) {
+        let reader = Arc::clone(&self.reader);
+        let share = Share::new(self.link.clone(), self.order, reader);
+        let logs = self.logs.clone();
+        let feed = Feed::new(Arc::clone(&share), logs, &self.group, word, topic);
+        (share, feed)
+    }
+
+    fn start(&self, share: Arc<Share>, feed: Feed, place: Option<Place>) {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        shares.push(share);
+        tokio::spawn(feed.run(place, self.stop.clone(), self.alive.clone()));
+    }
 }
 
 impl Broker for RabbitBroker {

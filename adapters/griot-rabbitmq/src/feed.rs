@@ -158,13 +158,14 @@ pub(crate) struct Feed {
 }
 
 /// What ends a feed: nobody reads, or the broker is closed.
+#[derive(Clone)]
 pub(crate) struct Stop {
     pub(crate) reading: watch::Receiver<()>,
     pub(crate) closing: watch::Receiver<bool>,
 }
 
 impl Stop {
-    async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let reading = async { while self.reading.changed().await.is_ok() {} };
         tokio::select! {
             () = reading => {}

@@ -243,3 +243,152 @@ fn again(event: &Event) -> Event {
         redelivered: event.redelivered().saturating_add(1),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use griot_events::{Headers, Partition};
+
+    use super::*;
+
+    fn event(offset: u64, key: &'static str) -> Event {
+        Event::new(Content {
+            topic: "orders".to_owned(),
+            key: (!key.is_empty()).then(|| Bytes::from_static(key.as_bytes())),
+            headers: Headers::default(),
+            payload: Bytes::new(),
+            partition: Partition(0),
+            offset,
+            published_at: None,
+            redelivered: 0,
+        })
+    }
+
+    fn cursor(upto: u64, left: &[u64]) -> Cursor {
+        let left = left.iter().copied().collect();
+        Cursor { upto, left }
+    }
+
+    /// The ledger of an active member that received these, from offset 0.
+    fn ledger(order: Order, keys: &[&'static str]) -> Ledger {
+        let mut ledger = Ledger::new(order);
+        ledger.activate(0);
+        for (offset, key) in (0..).zip(keys) {
+            ledger.receive(offset, event(offset, key));
+        }
+        ledger
+    }
+
+    fn take_all(ledger: &mut Ledger) -> Vec<u64> {
+        std::iter::from_fn(|| ledger.take().map(|(offset, _)| offset)).collect()
+    }
+
+    #[test]
+    fn a_member_that_is_not_active_hands_out_nothing_and_still_settles() {
+        let mut ledger = ledger(Order::PerKey, &["a", "b", "a"]);
+        assert_eq!(ledger.take().map(|(offset, _)| offset), Some(0));
+        ledger.deactivate();
+        assert_eq!(take_all(&mut ledger), [] as [u64; 0]);
+        ledger.settle(0);
+        assert_eq!(ledger.cursor(), cursor(1, &[]));
+        ledger.activate(0);
+        assert_eq!(take_all(&mut ledger), [1, 2]);
+    }
+
+    #[test]
+    fn a_message_given_back_comes_before_later_ones_of_its_key() {
+        let mut ledger = ledger(Order::PerKey, &["a", "b", "a", "a"]);
+        for expected in 0..3 {
+            assert_eq!(ledger.take().map(|(offset, _)| offset), Some(expected));
+        }
+        // Given back from behind: 2 waits for 0, and 3 for 2.
+        ledger.give_back(2);
+        assert_eq!(take_all(&mut ledger), [] as [u64; 0]);
+        ledger.give_back(0);
+        let (offset, event) = ledger.take().unwrap();
+        assert_eq!((offset, event.redelivered()), (0, 1));
+        assert_eq!(take_all(&mut ledger), [] as [u64; 0]);
+        ledger.settle(0);
+        assert_eq!(take_all(&mut ledger), [2, 3]);
+    }
+
+    #[test]
+    fn without_order_or_a_key_a_message_waits_for_nothing() {
+        let mut unkeyed = ledger(Order::PerKey, &["", "", "a"]);
+        take_all(&mut unkeyed);
+        unkeyed.give_back(1);
+        assert_eq!(take_all(&mut unkeyed), [1]);
+        let mut unordered = ledger(Order::None, &["a", "a", "a"]);
+        take_all(&mut unordered);
+        unordered.give_back(1);
+        assert_eq!(take_all(&mut unordered), [1]);
+    }
+
+    #[test]
+    fn what_was_handed_out_and_not_settled_is_left() {
+        let mut ledger = ledger(Order::PerKey, &["a", "b", "c", "d"]);
+        for _ in 0..3 {
+            ledger.take();
+        }
+        ledger.settle(1);
+        // The last was not handed out: it is not even left.
+        assert_eq!(ledger.cursor(), cursor(3, &[0, 2]));
+        ledger.skip(9);
+        assert_eq!(ledger.cursor(), cursor(3, &[0, 2]));
+        take_all(&mut ledger);
+        for offset in [0, 2, 3] {
+            ledger.settle(offset);
+        }
+        assert_eq!(ledger.cursor(), cursor(10, &[]));
+    }
+
+    #[test]
+    fn a_fresh_message_that_another_overtook_is_left_too() {
+        // 1 waits for 0, which was given back and is out again, and 2 goes on.
+        let mut ledger = ledger(Order::PerKey, &["a", "a", "b"]);
+        ledger.take();
+        ledger.give_back(0);
+        assert_eq!(take_all(&mut ledger), [0, 1, 2]);
+        ledger.give_back(1);
+        ledger.settle(2);
+        assert_eq!(ledger.cursor(), cursor(3, &[0, 1]));
+    }
+
+    #[test]
+    fn what_others_settled_is_not_handed_out() {
+        let mut ledger = Ledger::new(Order::PerKey);
+        ledger.merge(&cursor(4, &[1, 3]));
+        assert_eq!(ledger.activate(0), 1);
+        for offset in 1..6 {
+            ledger.receive(offset, event(offset, "a"));
+        }
+        let (offset, first) = ledger.take().unwrap();
+        // Whoever was before may have had it in hand.
+        assert_eq!((offset, first.redelivered()), (1, 1));
+        assert_eq!(take_all(&mut ledger), [3, 4, 5]);
+        ledger.deactivate();
+        ledger.give_back(4);
+        ledger.merge(&cursor(5, &[1]));
+        ledger.activate(0);
+        assert_eq!(take_all(&mut ledger), [] as [u64; 0]);
+        assert_eq!(ledger.cursor(), cursor(6, &[1, 5]));
+    }
+
+    #[test]
+    fn a_reader_begins_so_far_before_what_is_left() {
+        let mut ledger = Ledger::new(Order::PerKey);
+        ledger.merge(&cursor(100, &[90]));
+        assert_eq!(ledger.activate(50), 40);
+        assert_eq!(ledger.cursor(), cursor(100, &[90]));
+    }
+
+    #[test]
+    fn passing_over_messages_is_told_once() {
+        let mut ledger = ledger(Order::PerKey, &[]);
+        ledger.touch();
+        assert_eq!(ledger.version(), 0);
+        ledger.skip(7);
+        ledger.touch();
+        ledger.touch();
+        assert_eq!((ledger.version(), ledger.cursor()), (1, cursor(8, &[])));
+    }
+}

@@ -53,6 +53,7 @@ mod reading;
 mod repeats;
 mod source;
 mod wire;
+mod words;
 
 pub use broker::RabbitBroker;
 pub use options::{Login, RabbitOptions, Security};

@@ -11,6 +11,7 @@ use lapin::{Channel, ExchangeKind};
 use crate::fault;
 use crate::link::Link;
 use crate::names;
+use crate::words;
 
 /// What to call this in errors.
 const WHAT: &str = "the log of a topic";
@@ -61,11 +62,11 @@ impl Logs {
             .await;
         made.map_err(|error| fault::of("the exchange", error))?;
         let log = names::log_of(exchange, word);
+        if find(&self.link, WHAT, &log).await?.is_none() {
+            words::list(&self.link, word).await?;
+        }
         let declared = declare(&self.link, WHAT, &log, self.arguments()).await?;
-        let channel = declared.ok_or_else(|| BrokerError::Refused {
-            what: WHAT,
-            reason: format!("the server makes no stream {log}: its log says why"),
-        })?;
+        let channel = declared.ok_or_else(|| refused(WHAT, &log))?;
         // `orders.#` stands for `orders` as well.
         let bound = channel
             .queue_bind(
@@ -104,6 +105,14 @@ impl Logs {
 
 pub(crate) fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
+}
+
+/// The error where the server does not make a queue.
+pub(crate) fn refused(what: &'static str, queue: &str) -> BrokerError {
+    BrokerError::Refused {
+        what,
+        reason: format!("the server does not make {queue} as it has to be: its log says why"),
+    }
 }
 
 /// Makes a durable queue; one that is there already stays as it is. None where the server does not make

@@ -154,6 +154,8 @@ impl Place {
     async fn given(&mut self, token: u64) -> Result<Option<Change>, BrokerError> {
         let before = std::mem::replace(&mut self.token, token);
         if before == 0 {
+            // One that was given too often the server would take for harmful, and drop.
+            self.refresh().await?;
             let gathered = self.link.answer(WHAT, self.gather()).await?;
             return gathered.map(|known| Some(Change::Active(known)));
         }
@@ -316,10 +318,9 @@ async fn declare_notes(link: &Link, stream: &str) -> Result<(), BrokerError> {
         arguments.insert("x-initial-cluster-size".into(), size);
     }
     let declared = logs::declare(link, WHAT, stream, arguments).await?;
-    declared.map(drop).ok_or_else(|| BrokerError::Refused {
-        what: WHAT,
-        reason: format!("the server makes no stream {stream}: its log says why"),
-    })
+    declared
+        .map(drop)
+        .ok_or_else(|| logs::refused(WHAT, stream))
 }
 
 async fn declare_seat(link: &Link, queue: &str) -> Result<Channel, BrokerError> {
@@ -331,10 +332,5 @@ async fn declare_seat(link: &Link, queue: &str) -> Result<Channel, BrokerError> 
         arguments.insert("x-quorum-initial-group-size".into(), size);
     }
     let declared = logs::declare(link, WHAT, queue, arguments).await?;
-    declared.ok_or_else(|| BrokerError::Refused {
-        what: WHAT,
-        reason: format!(
-            "the server makes no quorum queue {queue} with a single active consumer: its log says why"
-        ),
-    })
+    declared.ok_or_else(|| logs::refused(WHAT, queue))
 }
