@@ -223,23 +223,10 @@ impl Feed {
     ) {
         let mut seat = seat;
         loop {
-            let place = match seat.take() {
-                Some(place) => Ok(place),
-                None => tokio::select! {
-                    () = stop.wait() => break,
-                    place = self.again() => place,
-                },
-            };
-            let ended = match place {
-                Ok(place) => self.sit(place, &mut stop).await,
-                Err(error) => Err(error),
-            };
+            let ended = self.sit_down(seat.take(), &mut stop).await;
             self.share.ledger().deactivate();
             let Err(error) = ended else { break };
-            tracing::debug!(%error, seat = self.names.seat, "a seat was lost");
-            if matches!(error, BrokerError::Refused { .. }) {
-                self.share.reader.report(error);
-            }
+            tracing::warn!(%error, seat = self.names.seat, "a seat was lost, it is claimed again");
             tokio::select! {
                 () = stop.wait() => break,
                 () = sleep(PAUSE) => {}
@@ -249,7 +236,25 @@ impl Feed {
         drop(alive);
     }
 
-    /// Takes the seat again, once there is a connection.
+    /// Claims the seat where that was not done, and keeps to it until it is to stop.
+    async fn sit_down(&mut self, seat: Option<Place>, stop: &mut Stop) -> Result<(), BrokerError> {
+        let place = match seat {
+            Some(place) => Ok(place),
+            None => tokio::select! {
+                () = stop.wait() => return Ok(()),
+                place = self.again() => place,
+            },
+        };
+        match place {
+            Ok(place) => self.sit(place, stop).await,
+            Err(error) => {
+                self.share.reader.report(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// Claims the seat again, once there is a connection.
     async fn again(&mut self) -> Result<Place, BrokerError> {
         self.share.link.connected().await?;
         self.prepare().await

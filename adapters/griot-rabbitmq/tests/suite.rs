@@ -4,13 +4,14 @@
 #[path = "rig/server.rs"]
 mod rig;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use griot_events::Broker;
 use griot_rabbitmq::RabbitBroker;
 use griot_testkit::{BrokerFactory, BrokerServer};
 use rig::Server;
+use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
 async fn open(url: &str) -> Arc<dyn Broker> {
@@ -37,29 +38,32 @@ mod on_a_running_server {
 mod on_a_server_that_is_killed {
     use super::*;
 
-    struct Own(PathBuf, Mutex<Option<Server>>);
+    struct Own(Mutex<Server>);
+
+    impl Own {
+        /// Before the time of the case begins: it may have to wait for another's server to end.
+        fn start(program: &Path) -> Self {
+            let runtime = Runtime::new().unwrap();
+            Self(Mutex::new(runtime.block_on(Server::start(program))))
+        }
+    }
 
     impl BrokerFactory for Own {
         async fn open(&self) -> Arc<dyn Broker> {
-            let mut server = self.1.lock().await;
-            if server.is_none() {
-                *server = Some(Server::start(&self.0).await);
-            }
-            open(&server.as_ref().unwrap().url()).await
+            open(&self.0.lock().await.url()).await
         }
     }
 
     impl BrokerServer for Own {
         async fn restart(&self) {
-            let mut server = self.1.lock().await;
-            let server = server.as_mut().unwrap();
+            let mut server = self.0.lock().await;
             server.kill().await;
             server.go_on().await;
         }
     }
 
     griot_testkit::broker_server_suite!(match rig::program() {
-        Some(program) => Own(program, Mutex::default()),
+        Some(program) => Own::start(&program),
         None => return,
     });
 }
