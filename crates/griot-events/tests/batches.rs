@@ -428,8 +428,10 @@ async fn g10_a_batch_has_no_more_events_than_may_be_in_flight() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_extended_while_a_message_waits_for_others() {
-    let lease = Some(LONG / 10);
-    let options = EmbeddedOptions { lease };
+    let options = EmbeddedOptions {
+        lease: Some(LONG / 10),
+        ..EmbeddedOptions::default()
+    };
     let (bench, batches) = (Bench::open(&InMemory(options)).await, Batches::new());
     let (topic, noted) = (bench.topic("orders"), batches.clone());
     let store = async move |events: Vec<Event>| noted.add(&events);

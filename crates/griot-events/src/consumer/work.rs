@@ -80,21 +80,18 @@ where
             outcome = settle(handling, turn, member, place) => outcome,
             () = kept => None,
         };
-        if outcome.is_some() {
-            // The next of the lane begins while the broker hears of this one. Dropped unsent, as it
-            // is when this is aborted, the next does not overtake: it goes back as well.
-            let _ = done.send(());
-        }
-        match outcome {
-            Some(settled) => shared.acknowledge(&event, receipt, settled).await,
-            None => {
-                match receipt.give_back().await {
-                    Ok(()) => shared.metrics.settled(Settled::GivenBack),
-                    Err(error) => shared.not_heard(&event, &error),
-                }
-                None
+        let Some(settled) = outcome else {
+            match receipt.give_back().await {
+                Ok(()) => shared.metrics.settled(Settled::GivenBack),
+                Err(error) => shared.not_heard(&event, &error),
             }
-        }
+            // `done` is dropped unsent, as it is when this is aborted: the next of the lane does not
+            // overtake, it goes back as well.
+            return None;
+        };
+        // The next of the lane begins while the broker hears of this one.
+        let _ = done.send(());
+        shared.acknowledge(&event, receipt, settled).await
     }
 }
 

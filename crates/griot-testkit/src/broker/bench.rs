@@ -66,12 +66,22 @@ impl Bench {
 
     async fn reopen(factory: &impl BrokerFactory, case: String) -> Self {
         let broker = factory.open().await;
-        let producer = Producer::new(Arc::clone(&broker));
+        let producer = Producer::new(Arc::clone(&broker)).with_deadline(SOON);
         Self {
             broker,
             producer,
             case,
         }
+    }
+
+    /// Opens the broker with the names of a case that began in another process.
+    pub(super) async fn join_case(factory: &impl BrokerFactory, case: String) -> Self {
+        Self::reopen(factory, case).await
+    }
+
+    /// What another process joins it by.
+    pub(super) fn case(&self) -> &str {
+        &self.case
     }
 
     /// A topic of this case.
