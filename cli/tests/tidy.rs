@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 7] = [
     &["griot-core"],
     &["griot-actor", "griot-journal"],
     &["griot-entity", "griot-events"],
-    &["griot", "griot-nats"],
+    &["griot", "griot-kafka", "griot-nats"],
     &["griot-testkit"],
     &["griot-orders"],
     &["griot-cli", "griot-benches"],
