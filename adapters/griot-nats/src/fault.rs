@@ -95,7 +95,7 @@ pub(crate) fn connecting(error: ConnectError) -> BrokerError {
             "the server does not accept this login: check user and password, token or credentials file"
         }
         ConnectErrorKind::ServerParse => "an address is malformed: use nats://host:port",
-        ConnectErrorKind::Tls => {
+        _ if is_of_tls(&error) => {
             "TLS failed: check that the server speaks it, and name the authority that signed its certificate with ?ca=PATH"
         }
         _ => return BrokerError::Unreachable(Arc::new(error)),
@@ -104,6 +104,15 @@ pub(crate) fn connecting(error: ConnectError) -> BrokerError {
         what: "the connection",
         reason: format!("{reason} ({error})"),
     }
+}
+
+/// Whether TLS is what failed: the client calls that an error of input and output, mostly.
+fn is_of_tls(error: &ConnectError) -> bool {
+    let mut causes = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .filter_map(std::io::Error::get_ref);
+    error.kind() == ConnectErrorKind::Tls
+        || causes.any(|cause| cause.downcast_ref::<async_nats::rustls::Error>().is_some())
 }
 
 /// Not connected for so long.
@@ -123,6 +132,12 @@ fn timed_out(text: String) -> Cause {
 pub(crate) fn said<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a async_nats::jetstream::Error> {
+    causes(error).find_map(|error| error.downcast_ref())
+}
+
+/// An error, and what it comes from.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
-        .find_map(|error| error.downcast_ref())
 }

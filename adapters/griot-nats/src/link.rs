@@ -45,6 +45,9 @@ impl Link {
             .name("griot")
             .request_timeout(Some(options.timeout))
             .connection_timeout(options.timeout)
+            // The third that is due while two are not answered ends the connection; the client's own
+            // interval would keep one that leads nowhere for three minutes.
+            .ping_interval(options.timeout)
             .reconnect_delay_callback(pause)
             .event_callback({
                 let forbidden = Arc::clone(&forbidden);

@@ -1,9 +1,13 @@
-//! The suites for brokers: Broker for every one, and Server for those with a server to restart.
+//! The suites for brokers: Broker for every one, and for those with a server Server, which is
+//! restarted, Network, which is disturbed, and Kill, whose consumer is killed.
 
 mod bench;
 pub mod delivery;
 pub mod durable;
+mod flow;
 pub mod handling;
+pub mod kill;
+pub mod network;
 pub mod order;
 pub mod server;
 pub mod stopping;
@@ -47,6 +51,7 @@ macro_rules! broker_suite {
             a_dead_letter_carries_cause_attempts_and_headers,
             a_handler_that_panics_is_tried_again_then_its_message_is_a_dead_letter,
             a_lease_is_extended_while_a_handler_is_slow,
+            g8_batches_keep_the_order_and_one_falls_apart_where_a_message_is_bad,
             g10_a_stalled_handler_bounds_what_is_taken_in,
         }
         $crate::cases! { $factory; $crate::broker::stopping;
@@ -66,6 +71,46 @@ macro_rules! broker_server_suite {
         $crate::cases! { $factory; $crate::broker::server;
             it_reconnects_after_the_server_restarts_twice_under_load,
             g8_a_message_whose_handler_ran_while_the_server_died_is_not_lost,
+        }
+    };
+}
+
+/// Tests a broker behind a network that is disturbed: one test per case of
+/// [`network`](crate::broker::network).
+#[macro_export]
+macro_rules! broker_network_suite {
+    ($factory:expr) => {
+        $crate::cases! { $factory; $crate::broker::network;
+            g8_a_slow_network_loses_none_and_keeps_the_order,
+            g8_a_cut_while_publishing_and_consuming_loses_none_and_it_goes_on_by_itself,
+            g8_twenty_short_cuts_under_load_lose_none_that_was_confirmed,
+            g8_where_nothing_reaches_the_server_it_is_noticed_and_none_is_lost,
+            g8_where_nothing_comes_from_the_server_it_is_noticed_and_none_is_lost,
+            g8_connections_that_the_network_forgot_are_made_anew,
+            g5_a_late_confirm_is_unknown_and_publishing_again_makes_one_message,
+            g10_a_publisher_that_reaches_nobody_is_told_so_and_keeps_nothing,
+        }
+    };
+}
+
+/// Tests that killing a consumer loses nothing: the case of [`kill`](crate::broker::kill). The factory
+/// reaches the same broker in another process, which has the same environment.
+#[macro_export]
+macro_rules! broker_kill_suite {
+    ($factory:expr) => {
+        #[test]
+        fn g8_a_consumer_killed_with_nine_in_the_middle_of_a_handler_loses_none_and_keeps_the_order()
+        {
+            use $crate::broker::kill as suite;
+            let factory = $factory;
+            // As the test harness calls it: without the name of the program.
+            let (_, test) = concat!(
+                module_path!(),
+                "::g8_a_consumer_killed_with_nine_in_the_middle_of_a_handler_loses_none_and_keeps_the_order"
+            )
+            .split_once("::")
+            .unwrap_or_default();
+            $crate::run(suite::g8_a_consumer_killed_with_nine_in_the_middle_of_a_handler_loses_none_and_keeps_the_order(&factory, test));
         }
     };
 }

@@ -40,14 +40,51 @@ pub trait BrokerServer: BrokerFactory {
     fn restart(&self) -> impl Future<Output = ()> + Send;
 }
 
+/// A broker behind a network that the suite may disturb.
+pub trait BrokerNetwork: BrokerFactory {
+    /// Begins a trouble, which lasts until [`heal`](Self::heal).
+    fn disturb(&self, trouble: Trouble) -> impl Future<Output = ()> + Send;
+
+    /// Ends every trouble. Connections that suffered need not recover, new ones are as good as ever.
+    fn heal(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a network may do to those who speak over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// What is sent arrives a while later, which varies, and little at a time.
+    Slow,
+    /// What the server says arrives after [`LATE`], longer than anybody may wait for an answer.
+    Late,
+    /// All connections end, and none can be made.
+    Cut,
+    /// Connections stay and can be made, but nothing arrives that is sent this way.
+    HalfOpen(Way),
+    /// The connections that there are stay open for both sides, and nothing arrives any more; new ones
+    /// are as good as ever.
+    Forgotten,
+}
+
+/// Which way something is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By us.
+    ToServer,
+    /// To us.
+    FromServer,
+}
+
+/// How late [`Trouble::Late`] is. What is tested waits for an answer for less.
+pub const LATE: Duration = Duration::from_secs(6);
+
 /// How long a case may take.
-const CASE_DEADLINE: Duration = Duration::from_mins(2);
+const CASE_DEADLINE: Duration = Duration::from_mins(5);
 
 /// Runs a case on a runtime of its own.
 ///
 /// # Panics
 ///
-/// When the case does, when it takes longer than two minutes, and when no runtime can be had.
+/// When the case does, when it takes longer than five minutes, and when no runtime can be had.
 pub fn run<T>(case: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     #[expect(
@@ -66,7 +103,7 @@ pub fn run<T>(case: impl Future<Output = T>) -> T {
     )]
     runtime
         .block_on(case)
-        .expect("the case ends within two minutes")
+        .expect("the case ends within five minutes")
 }
 
 /// One test per case: `cases!(factory; suite path; case, case, …)`.

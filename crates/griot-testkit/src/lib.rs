@@ -29,7 +29,14 @@ mod factory;
 pub mod journal;
 mod logs;
 pub mod snapshots;
+#[cfg(feature = "toxiproxy")]
+mod toxiproxy;
 
 pub use disk::{Fault, PowerCut, SimDisk};
-pub use factory::{BrokerFactory, BrokerServer, JournalFactory, SnapshotFactory, run};
+pub use factory::{
+    BrokerFactory, BrokerNetwork, BrokerServer, JournalFactory, LATE, SnapshotFactory, Trouble,
+    Way, run,
+};
 pub use logs::Logs;
+#[cfg(feature = "toxiproxy")]
+pub use toxiproxy::{ToxicBroker, ToxicProxy};

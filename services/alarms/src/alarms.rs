@@ -4,6 +4,7 @@ use crate::user::{SendDigest, User};
 use crate::{AlarmsConfig, api, events};
 use axum::Router;
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use griot::events::{Broker, BrokerError, Consumer, Consuming, Order, Subscription};
 use griot::{Entities, Griot, GriotBuilder};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +19,9 @@ pub struct Alarms(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     griot: Griot,
-    /// `None` once it is being drained.
-    consuming: Mutex<Option<Consuming>>,
+    /// One for each topic, so that messages of one that wait take no room from the other; none once
+    /// it is being drained.
+    consuming: Mutex<Vec<Consuming>>,
 }
 
 impl Alarms {
@@ -49,19 +51,22 @@ impl Alarms {
         config: AlarmsConfig,
     ) -> Result<Self, BrokerError> {
         let router = events::router(griot.clone(), &config);
-        let subscription = Subscription {
-            topics: router.topics(),
-            group: config.group,
-            in_flight_max: config.in_flight_max,
-            // No decision needs the order. But where a broker gives a key to one instance at a time,
-            // no two of them contend for one user.
-            order: Order::PerKey,
-        };
-        let consumer = Consumer::new(broker, subscription, router);
-        let consuming = consumer.start().await?;
+        let mut consuming = Vec::new();
+        for topic in router.topics() {
+            let subscription = Subscription {
+                topics: vec![topic],
+                group: config.group.clone(),
+                in_flight_max: config.in_flight_max,
+                // No decision needs the order. But where a broker gives a key to one instance at a
+                // time, no two of them contend for one user.
+                order: Order::PerKey,
+            };
+            let consumer = Consumer::new(Arc::clone(&broker), subscription, router.clone());
+            consuming.push(consumer.start().await?);
+        }
         Ok(Self(Arc::new(Inner {
             griot,
-            consuming: Mutex::new(Some(consuming)),
+            consuming: Mutex::new(consuming),
         })))
     }
 
@@ -85,9 +90,10 @@ impl Alarms {
         if let Some(trouble) = self.0.griot.trouble() {
             return Err(format!("the journal: {trouble}"));
         }
-        let ended = match self.consuming().as_ref() {
-            Some(consuming) => consuming.ended().now_or_never().is_some(),
-            None => true,
+        let ended = {
+            let consuming = self.consuming();
+            let has_ended = |one: &Consuming| one.ended().now_or_never().is_some();
+            consuming.is_empty() || consuming.iter().any(has_ended)
         };
         if ended {
             return Err("the messages about alarms are not listened to any more".to_owned());
@@ -108,14 +114,12 @@ impl Alarms {
     ///
     /// Dropped, the listening ends at once, as a crash would end it.
     pub async fn drain(&self, deadline: Duration) -> usize {
-        let consuming = self.consuming().take();
-        match consuming {
-            Some(consuming) => consuming.drain(deadline).await,
-            None => 0,
-        }
+        let consuming = std::mem::take(&mut *self.consuming());
+        let draining = consuming.into_iter().map(|one| one.drain(deadline));
+        join_all(draining).await.into_iter().sum()
     }
 
-    fn consuming(&self) -> MutexGuard<'_, Option<Consuming>> {
+    fn consuming(&self) -> MutexGuard<'_, Vec<Consuming>> {
         let consuming = self.0.consuming.lock();
         consuming.unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,10 +10,15 @@ pub struct AlarmsConfig {
     pub limits: Limits,
     /// The group of consumers that this service is a member of: its instances share the messages.
     pub group: String,
-    /// Messages that are taken in and not done, at most.
+    /// Messages of each topic that are taken in and not done, at most.
     pub in_flight_max: usize,
     /// Whether a digest that has nothing to tell is sent all the same, without alarms.
     pub send_empty_digests: bool,
+    /// A digest waits for the changes that were published before it was asked for: until none of
+    /// them came for so long.
+    pub digest_quiet: Duration,
+    /// How long a digest waits for that at most; what it misses is in the next one.
+    pub digest_wait_max: Duration,
 }
 
 impl Default for AlarmsConfig {
@@ -28,6 +33,8 @@ impl Default for AlarmsConfig {
             group: "alarms".to_owned(),
             in_flight_max: 1_000,
             send_empty_digests: false,
+            digest_quiet: Duration::from_millis(200),
+            digest_wait_max: Duration::from_secs(5),
         }
     }
 }

@@ -47,6 +47,7 @@
 
 mod alarms;
 mod api;
+mod backlog;
 mod changed_at;
 mod config;
 mod events;

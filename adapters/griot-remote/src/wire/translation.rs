@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use griot_core::{Publication, Timestamp};
-use griot_events::{BrokerError, Content, Event, Order, Partition, Subscription};
+use griot_events::{BrokerError, Cause, Content, Event, Order, Partition, Subscription};
 
 use super::{
     Delivered, Header, Kind, Ordering, Outcome, Place, Publishing, Revoked, Subscribe, Subscribed,
@@ -138,14 +138,14 @@ impl Outcome {
     pub(crate) fn of(outcome: Result<(), BrokerError>) -> Self {
         let (kind, reason) = match outcome {
             Ok(()) => (Kind::Done, String::new()),
-            Err(BrokerError::Unreachable(cause)) => (Kind::Unreachable, cause.to_string()),
-            Err(BrokerError::Unknown(cause)) => (Kind::Unknown, cause.to_string()),
+            Err(BrokerError::Unreachable(cause)) => (Kind::Unreachable, in_full(&cause)),
+            Err(BrokerError::Unknown(cause)) => (Kind::Unknown, in_full(&cause)),
             Err(BrokerError::Refused { what, reason }) => {
                 (Kind::Refused, format!("{what}: {reason}"))
             }
             Err(BrokerError::Closed) => (Kind::Closed, String::new()),
             // A kind of error that came later: nothing is certain.
-            Err(error) => (Kind::Unknown, error.to_string()),
+            Err(error) => (Kind::Unknown, error.in_full()),
         };
         Self {
             kind: kind.into(),
@@ -168,6 +168,17 @@ impl Outcome {
             Kind::Closed => BrokerError::Unknown(cause("the server is stopping".to_owned())),
         })
     }
+}
+
+/// Its text with those of what caused it.
+fn in_full(cause: &Cause) -> String {
+    let mut text = cause.to_string();
+    let mut below = cause.source();
+    while let Some(error) = below {
+        text = format!("{text}: {error}");
+        below = error.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Messages come in, digests go out.
 
-use crate::service::{Stand, change, until};
+use crate::service::{Stand, change, prompt, until};
 use griot_alarms::AlarmsConfig;
 use serde_json::json;
 
@@ -58,13 +58,32 @@ async fn an_empty_digest_is_sent_to_those_who_want_one() {
     let stand = Stand::embedded().await;
     let config = AlarmsConfig {
         send_empty_digests: true,
-        ..AlarmsConfig::default()
+        ..prompt()
     };
     let _service = stand.service_with(config).await;
     let mut digests = stand.listen("AlarmDigest").await;
     stand.ask("bob").await;
     let empty = r#"{"UserID":"bob","ActiveAlarms":[]}"#;
     assert_eq!(digests.payload().await, empty);
+}
+
+#[tokio::test]
+async fn a_digest_tells_all_that_was_published_before_it_was_asked_for() {
+    let stand = Stand::embedded().await;
+    let mut digests = stand.listen("AlarmDigest").await;
+    for round in 1..=3 {
+        let names: Vec<_> = (0..200).map(|n| format!("{round}-{n:03}")).collect();
+        for name in &names {
+            let at = format!("2026-01-31T12:00:{round:02}Z");
+            stand.change("ann", name, "WARNING", &at).await;
+        }
+        stand.ask("ann").await;
+        // It finds all of them waiting, and reads each topic by itself.
+        let service = stand.service_with(AlarmsConfig::default()).await;
+        let (_, told) = digests.digest().await;
+        assert_eq!(told, names, "{} of {}", told.len(), names.len());
+        drop(service);
+    }
 }
 
 #[tokio::test]
@@ -113,7 +132,7 @@ async fn g3_messages_that_come_again_change_nothing_and_tell_nothing() {
 
     let config = AlarmsConfig {
         group: "again".to_owned(),
-        ..AlarmsConfig::default()
+        ..prompt()
     };
     let again = stand.service_with(config).await;
     stand.handled("ann").await;

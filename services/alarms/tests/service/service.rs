@@ -59,7 +59,7 @@ impl Stand {
     }
 
     pub(crate) async fn service(&self) -> Service {
-        self.service_with(AlarmsConfig::default()).await
+        self.service_with(prompt()).await
     }
 
     pub(crate) async fn service_with(&self, config: AlarmsConfig) -> Service {
@@ -122,6 +122,14 @@ fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{:x}-{next}", fastrand::u64(..))
+}
+
+/// Sends a digest as soon as it is asked for.
+pub(crate) fn prompt() -> AlarmsConfig {
+    AlarmsConfig {
+        digest_quiet: Duration::ZERO,
+        ..AlarmsConfig::default()
+    }
 }
 
 pub(crate) fn change(user: &str, alarm: &str, status: &str, at: &str) -> Value {

@@ -1,0 +1,27 @@
+//! JetStream behind a network that is slow, cut, half-open or forgetful.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+#[path = "rig/server.rs"]
+mod rig;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use griot_events::Broker;
+use griot_nats::NatsBroker;
+use griot_testkit::{BrokerNetwork, ToxicBroker};
+
+fn toxic() -> Option<impl BrokerNetwork> {
+    let url = rig::running()?;
+    let open = async |proxy: SocketAddr| {
+        let url = format!("nats://{proxy}?lease_seconds=2&timeout_seconds=2");
+        let broker = NatsBroker::connect(&url).await.unwrap();
+        Arc::new(broker) as Arc<dyn Broker>
+    };
+    ToxicBroker::from_environment(url.trim_start_matches("nats://"), open)
+}
+
+griot_testkit::broker_network_suite!(match toxic() {
+    Some(network) => network,
+    None => return,
+});

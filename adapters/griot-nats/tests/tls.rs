@@ -1,0 +1,165 @@
+//! Servers that speak TLS, and logins by credentials.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+#[path = "rig/credentials.rs"]
+mod credentials;
+#[path = "rig/server.rs"]
+mod rig;
+
+use std::path::Path;
+
+use credentials::Operator;
+use griot_events::{BrokerError, Order};
+use griot_nats::NatsBroker;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rig::{Server, connect, message, program, publish, subscribe, take};
+use tempfile::TempDir;
+
+macro_rules! with_program {
+    ($program:ident) => {
+        let Some($program) = program() else { return };
+    };
+}
+
+/// Somebody who signs certificates, and where they lie.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    directory: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::self_signed(parameters, key).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, directory }
+    }
+
+    fn ca(&self) -> String {
+        self.path("ca.pem")
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    /// A certificate for a name, and its key.
+    fn sign(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let parameters = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        let path = |end| self.path(&format!("{name}.{end}"));
+        std::fs::write(path("crt"), certificate.pem()).unwrap();
+        std::fs::write(path("key"), key.serialize_pem()).unwrap();
+        (path("crt"), path("key"))
+    }
+
+    /// A server by this name, and more of its TLS settings.
+    async fn server(&self, program: &Path, name: &str, more: &str) -> (Server, String) {
+        let (certificate, key) = self.sign(name);
+        let tls = format!(
+            "tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {:?}, {more} }}",
+            self.ca()
+        );
+        let server = Server::start(program, &tls).await;
+        let url = server.url().replace("nats://127.0.0.1", "tls://localhost");
+        let url = format!("{url}?ca={}", self.ca());
+        (server, url)
+    }
+}
+
+async fn works(url: &str) {
+    let broker = connect(url).await;
+    let mut source = subscribe(&broker, "orders", "g", Order::PerKey).await;
+    publish(&broker, vec![message("orders", "k", "1")]).await;
+    assert_eq!(take(&mut source, 1).await, ["1"]);
+}
+
+async fn refusal(url: &str) -> String {
+    let error = NatsBroker::connect(url).await.unwrap_err();
+    assert!(matches!(error, BrokerError::Refused { .. }), "{error:?}");
+    error.in_full()
+}
+
+#[tokio::test]
+async fn messages_go_over_tls_where_the_authority_is_named() {
+    with_program!(program);
+    let authority = Authority::new();
+    let (_server, url) = authority.server(&program, "localhost", "").await;
+    works(&url).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_authority_nobody_named_is_refused_and_how_to_name_it_is_said() {
+    with_program!(program);
+    let authority = Authority::new();
+    let (_server, url) = authority.server(&program, "localhost", "").await;
+    let (stranger, (url, _)) = (Authority::new(), url.split_once('?').unwrap());
+    let other = format!("{url}?ca={}", stranger.ca());
+    for url in [url, &other] {
+        let said = refusal(url).await;
+        assert!(said.contains("?ca=PATH"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_another_name_is_refused() {
+    with_program!(program);
+    let authority = Authority::new();
+    let (_server, url) = authority.server(&program, "elsewhere.example", "").await;
+    let said = refusal(&url).await;
+    assert!(said.contains("TLS failed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_refused_where_tls_must_be_spoken() {
+    with_program!(program);
+    let server = Server::start(&program, "").await;
+    let url = server.url().replace("nats://", "tls://");
+    let said = refusal(&url).await;
+    assert!(said.contains("TLS failed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_certificate_gets_ours() {
+    with_program!(program);
+    let authority = Authority::new();
+    let (_server, url) = authority
+        .server(&program, "localhost", "verify: true")
+        .await;
+    let (certificate, key) = authority.sign("ann");
+    works(&format!("{url}&cert={certificate}&key={key}")).await;
+    let said = refusal(&url).await;
+    assert!(said.contains("CertificateRequired"), "{said}");
+}
+
+#[tokio::test]
+async fn credentials_of_an_account_open_its_jetstream() {
+    with_program!(program);
+    let operator = Operator::new();
+    let server = Server::start(&program, &operator.configuration()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let creds = directory.path().join("ann.creds");
+    std::fs::write(&creds, operator.credentials()).unwrap();
+    works(&format!("{}?creds={}", server.url(), creds.display())).await;
+}
+
+#[tokio::test]
+async fn credentials_that_are_wrong_or_missing_are_refused() {
+    with_program!(program);
+    let operator = Operator::new();
+    let server = Server::start(&program, &operator.configuration()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let creds = directory.path().join("stranger.creds");
+    std::fs::write(&creds, Operator::new().credentials()).unwrap();
+    let said = refusal(&format!("{}?creds={}", server.url(), creds.display())).await;
+    assert!(said.contains("credentials file"), "{said}");
+    let missing = directory.path().join("missing.creds");
+    let said = refusal(&format!("{}?creds={}", server.url(), missing.display())).await;
+    assert!(said.contains("missing.creds"), "{said}");
+    let said = refusal(&server.url()).await;
+    assert!(said.contains("credentials file"), "{said}");
+}
