@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Instances whose users are in one shard take it from each other again and again, and wait longer and
 /// longer in between: it takes a while, so there are few of them.
-fn few() -> VerifyOptions {
+pub(crate) fn few() -> VerifyOptions {
     VerifyOptions {
         users: 3,
         alarms: 3,
