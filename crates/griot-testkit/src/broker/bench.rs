@@ -65,7 +65,7 @@ impl Bench {
 
     async fn reopen(factory: &impl BrokerFactory, case: String) -> Self {
         let broker = factory.open().await;
-        let producer = Producer::new(Arc::clone(&broker));
+        let producer = Producer::new(Arc::clone(&broker)).with_deadline(SOON);
         Self {
             broker,
             producer,
