@@ -120,8 +120,10 @@ impl Publisher {
 
     /// The client; makes another where it has failed for good.
     pub(crate) fn client(&self) -> Result<Client, BrokerError> {
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
-        let client = client.clone().ok_or(BrokerError::Closed)?;
+        let client = {
+            let slot = self.client.read().unwrap_or_else(PoisonError::into_inner);
+            slot.clone().ok_or(BrokerError::Closed)?
+        };
         let Some((code, reason)) = client.client().fatal_error() else {
             return Ok(client);
         };

@@ -146,8 +146,8 @@ fn a_server_that_is_gone_is_unreachable_and_a_publication_unknown() {
             outcomes.iter().all(Result::is_ok)
         })
         .await;
-        let url = format!("{url}&remember=0");
-        let mut source = subscribe(&connect(&url).await, &topic, &topic).await;
+        let all = connect(&format!("{url}&remember=0")).await;
+        let mut source = subscribe(&all, &topic, &topic).await;
         publish(&broker, vec![message(&topic, "k", 3, "three")]).await;
         assert_eq!(rig::take(&mut source, 3).await, ["1", "2", "3"]);
     });

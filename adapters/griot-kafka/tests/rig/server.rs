@@ -30,6 +30,14 @@ pub(crate) fn running() -> Option<String> {
     Some(format!("{url}?partitions=4&session_seconds=6"))
 }
 
+/// The address of one that speaks TLS, and the file with its authority; without one, says what is left out.
+pub(crate) fn secured() -> Option<(String, String)> {
+    static SAID: Once = Once::new();
+    let what = "tests of TLS and logins of Kafka: set GRIOT_TEST_KAFKA_SECURED and GRIOT_TEST_KAFKA_SECURED_CA";
+    let server = setting("GRIOT_TEST_KAFKA_SECURED", what, &SAID)?;
+    Some((server, setting("GRIOT_TEST_KAFKA_SECURED_CA", what, &SAID)?))
+}
+
 fn setting(name: &str, what: &str, said: &Once) -> Option<String> {
     use std::io::Write as _;
     let setting = std::env::var(name).ok();
