@@ -18,6 +18,8 @@ use std::pin::Pin;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use griot_benches::median;
+
 #[path = "actors/actix_peer.rs"]
 mod actix_peer;
 #[path = "actors/entity.rs"]
@@ -175,11 +177,6 @@ impl Contender {
     fn competes(&self, peers: Peers) -> bool {
         self.role == Role::Peer || (self.role == Role::UnboundedPeer && peers == Peers::All)
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use griot_benches::median;
 use griot_core::{Cx, Entity, Event, Handle, Never};
 use griot_entity::{AskError, Entities, EntityRef, Griot, Limits};
 use griot_journal::{EmbeddedLog, MemoryJournal, Options};
@@ -244,11 +245,6 @@ fn fjall(directory: &Path) -> f64 {
     count as f64 / began.elapsed().as_secs_f64()
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// One thread for the shard and its askers: the committer has the other of two cores, and commands
 /// and answers need not go from one core's cache to the other's.
 fn runtime() -> tokio::runtime::Runtime {
@@ -309,7 +305,7 @@ fn main() -> ExitCode {
         eprintln!("round {} of {ROUNDS}: {round_rates:.0?}", round + 1);
     }
     println!("{:<40} {:>12}", "median of 5 rounds", "per second");
-    let medians: Vec<f64> = rates.iter_mut().map(|all| median(all)).collect();
+    let medians: Vec<f64> = rates.into_iter().map(median).collect();
     for (name, rate) in names.iter().zip(&medians) {
         println!("{name:<40} {rate:>12.0}");
     }

@@ -22,7 +22,7 @@ pub(crate) struct BrokerUrl(String);
 
 impl BrokerUrl {
     /// What the help of a command says that speaks to a broker of other processes.
-    pub(crate) const HELP: &str = "The broker: `nats://HOST`, or that of a running `griot serve`, `http://HOST:PORT`; \
+    pub(crate) const HELP: &str = "The broker: `nats://…`, `kafka://…`, `amqp://…`, or that of a running `griot serve`, `http://HOST:PORT`; \
         `embedded` is the one on this machine with the default address";
 
     /// All of it, with the password that may stand in it.

@@ -61,7 +61,8 @@ pub(crate) struct Settings {
     pub(crate) journal: Journal,
 
     /// Where messages come from and go to: `embedded` keeps them in the journal;
-    /// `nats://HOST` and `tls://HOST` are NATS with JetStream
+    /// `nats://HOST[:PORT]` is NATS with JetStream, `kafka://HOST:PORT[,…]` Kafka, `amqp://HOST[:PORT]`
+    /// RabbitMQ; each adapter's README has what else may stand there
     #[arg(
         long,
         value_name = "URL",

@@ -18,7 +18,12 @@ const FLOORS: [&[&str]; 8] = [
     &["griot-core"],
     &["griot-actor", "griot-journal"],
     &["griot-entity", "griot-events"],
-    &["griot-nats", "griot-remote"],
+    &[
+        "griot-kafka",
+        "griot-nats",
+        "griot-rabbitmq",
+        "griot-remote",
+    ],
     &["griot"],
     &["griot-testkit"],
     &["griot-alarms", "griot-orders", "rides"],

@@ -8,7 +8,11 @@ readonly RABBITMQ_PROGRAMS=/usr/lib/rabbitmq/bin
 rabbitmq_install() { [ -x "$RABBITMQ_PROGRAMS/rabbitmq-server" ] || apt_install rabbitmq-server; }
 rabbitmq_ports() { echo amqp epmd distribution; }
 rabbitmq_signal() { echo TERM; }
-rabbitmq_exports() { echo "GRIOT_TEST_RABBITMQ=amqp://griot:griot@127.0.0.1:$(port rabbitmq amqp)"; }
+rabbitmq_exports() {
+  echo "GRIOT_TEST_RABBITMQ=amqp://griot:griot@127.0.0.1:$(port rabbitmq amqp)"
+  # For tests that start, stop and kill servers of their own.
+  echo "GRIOT_TEST_RABBITMQ_SERVICES=$PWD/scripts/services"
+}
 
 # Debian's wrappers in /usr/sbin would switch to the user `rabbitmq` and the system-wide node; these are behind them.
 rabbitmq_program() { # NAME ARGUMENT…

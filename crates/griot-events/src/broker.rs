@@ -97,6 +97,17 @@ pub trait Source: Send {
     /// Dropped, no message is lost: call it again.
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>>;
 
+    /// The next change, and never a message: what a member waits for that takes none in, since it has all
+    /// it may have, or is paused. Otherwise as [`next`](Self::next). By default it waits for ever, which is
+    /// right for a broker that takes nothing from a member that lives.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, no change is lost: call it again, or `next`.
+    fn next_change(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
+        Box::pin(std::future::pending())
+    }
+
     /// How long a message stays this member's without a sign of life ([`Receipt::extend`]); `None`
     /// for as long as the member lives.
     fn lease(&self) -> Option<Duration>;
@@ -135,7 +146,8 @@ pub trait Receipt: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// Where the broker did not hear of it: then it may be given again.
+    /// Where the broker did not hear of it: then it may be given again, behind later ones of its key. A
+    /// [`Consumer`](crate::Consumer) knows it then, and acknowledges it anew instead of handling it.
     fn ack(self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>>;
 
     /// Gives the message back, undone: the broker gives it again at once, to any member.

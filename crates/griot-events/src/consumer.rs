@@ -1,8 +1,13 @@
 //! A consumer: messages of a broker go to a service, in order per key, and are settled by its answer.
 
+mod gather;
+mod handling;
 mod intake;
+mod lane;
 mod limits;
 mod metrics;
+mod stop;
+mod unheard;
 mod work;
 
 use std::convert::Infallible;
@@ -35,6 +40,15 @@ const FAR: Duration = Duration::from_hours(24 * 365);
 ///   [`next_attempt`](Event::next_attempt). A message whose handler panics again and again, and
 ///   [`Answer::DeadLetter`], go to the [dead-letter topic](crate::dead_letter_topic), and are
 ///   acknowledged once they are there. Nothing is dropped.
+/// - Messages whose handler is one of [`Router::on_batch`](crate::Router::on_batch) are gathered first,
+///   and settled together: see [`Batch`](crate::Batch).
+/// - An acknowledgement is not waited for before the next of the key: that would cost a round trip a
+///   message. Where the broker did not hear of one it gives the message again, behind later ones; a
+///   consumer remembers the last 10,000 of those, and acknowledges them without handling them again.
+///   Only where it goes to *another* member, or the program ended, is such a message handled twice, the second time
+///   out of its order.
+/// - What goes to another member is let go of at once, also by a consumer that is full or paused:
+///   handlers finish, what they did is acknowledged, then the partition goes.
 /// - A lease is extended at a third of it for as long as the message is here.
 ///
 /// ```
@@ -116,10 +130,10 @@ where
             service,
             limits,
         } = self;
-        if subscription.in_flight_max == 0 || limits.handlers_max == 0 || limits.panics_max == 0 {
+        if subscription.in_flight_max == 0 || limits.has_zero() {
             return Err(BrokerError::Refused {
                 what: "a consumer with a limit of zero",
-                reason: "in_flight_max, handlers_max and panics_max must be at least 1".to_owned(),
+                reason: "in_flight_max, handlers_max, panics_max and batch_attempts_max must be at least 1".to_owned(),
             });
         }
         let (order, in_flight_max) = (subscription.order, subscription.in_flight_max);

@@ -19,6 +19,9 @@
 //! - The members of a group share its slices evenly. Where one joins or leaves, a slice whose
 //!   messages are out is moved once its owner has let go of it, so that a key is never with two
 //!   members. A member reads one page at a time from the journal: nothing else is held in memory.
+//! - What [`Retention`] says need not be kept is deleted from the journal, once a minute and when it is
+//!   opened: nobody is given it any more. **It frees no space** on a journal that only hides what it
+//!   deletes, as the embedded log does; there it keeps new groups from reading all of the past.
 //! - Both tasks own their shard by its epoch. Fenced off, they claim it anew; where nobody knows
 //!   whether an append is stored they claim it, look, and append it again if it is not.
 //!
@@ -29,9 +32,11 @@ mod book;
 mod group;
 mod ledger;
 mod record;
+mod retention;
 mod slice;
 mod source;
 mod state;
+mod trimmer;
 mod writer;
 
 use std::collections::VecDeque;
@@ -42,11 +47,13 @@ use std::time::Duration;
 use griot_core::{EntityId, Publication};
 use griot_journal::Journal;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use book::ACKS_WAITING_MAX;
 pub use group::REVOCATION_MAX;
 pub use record::MESSAGE_BYTES_MAX;
+pub use retention::{Retention, Unacknowledged};
 pub use source::PAGE_MESSAGES_MAX;
 pub use writer::PUBLISHES_WAITING_MAX;
 
@@ -56,6 +63,7 @@ use ledger::{Ledger, unreachable};
 use slice::Slice;
 use source::Member;
 use state::Shared;
+use trimmer::Trimmer;
 use writer::{Request, Writer};
 
 /// Entities that are listed at a time while opening.
@@ -67,6 +75,8 @@ pub struct EmbeddedOptions {
     /// How long a message stays a member's without a sign of life. `None`, the default, for as long
     /// as the member lives: it is in the same program, and leaves when it is dropped.
     pub lease: Option<Duration>,
+    /// How long messages are kept: by default for ever.
+    pub retention: Retention,
 }
 
 /// The broker in the program. Dropped or closed, it leaves the journal open.
@@ -88,6 +98,8 @@ pub struct EmbeddedBroker {
     handles: Arc<Handles>,
     publishes: Mutex<Option<mpsc::Sender<Request>>>,
     options: EmbeddedOptions,
+    /// The task that trims, where one does.
+    trimming: Mutex<JoinSet<()>>,
     /// Both tasks listen: it is closed once they have ended.
     alive: watch::Sender<()>,
 }
@@ -148,6 +160,12 @@ impl EmbeddedBroker {
             ledger: notes,
             shared: Arc::clone(&shared),
         };
+        let mut trimming = JoinSet::new();
+        if options.retention != Retention::default() {
+            let journal = Arc::clone(&journal);
+            let trimmer = Trimmer::new(journal, Arc::clone(&shared), options.retention);
+            trimming.spawn(trimmer.run());
+        }
         tokio::spawn(writer.run(requests, listener.clone()));
         tokio::spawn(book.run(taken, listener));
         let handles = Handles {
@@ -159,8 +177,38 @@ impl EmbeddedBroker {
             handles: Arc::new(handles),
             publishes: Mutex::new(Some(publishes)),
             options,
+            trimming: Mutex::new(trimming),
             alive,
         })
+    }
+
+    /// Writes down that there is this group, so that what it has not acknowledged is kept, also when the
+    /// program ends before it acknowledged anything.
+    async fn make_known(
+        &self,
+        group: &Arc<str>,
+        slices: &[(Slice, acked::Acked)],
+    ) -> Result<(), BrokerError> {
+        let mut answers = Vec::new();
+        for (slice, acked) in slices {
+            if *acked != acked::Acked::default() {
+                continue;
+            }
+            let acks = self.handles.acks().ok_or(BrokerError::Closed)?;
+            let (answer, answered) = oneshot::channel();
+            let (group, slice) = (Arc::clone(group), slice.clone());
+            let note = Ack {
+                group,
+                slice,
+                answer,
+            };
+            acks.send(note).await.map_err(|_| BrokerError::Closed)?;
+            answers.push(answered);
+        }
+        for answered in answers {
+            answered.await.unwrap_or(Err(BrokerError::Closed))?;
+        }
+        Ok(())
     }
 
     fn publishes(&self) -> Option<mpsc::Sender<Request>> {
@@ -189,6 +237,9 @@ impl EmbeddedBroker {
         for slice in slices {
             let acked = book::read(self.handles.journal.as_ref(), &name, &slice).await?;
             known.push((slice, acked));
+        }
+        if self.options.retention != Retention::default() {
+            self.make_known(&name, &known).await?;
         }
         let mut state = self.handles.shared.lock();
         if state.closed {
@@ -272,6 +323,8 @@ impl Broker for EmbeddedBroker {
         publishes.unwrap_or_else(PoisonError::into_inner).take();
         let acks = self.handles.acks.lock();
         acks.unwrap_or_else(PoisonError::into_inner).take();
+        let trimming = self.trimming.lock();
+        trimming.unwrap_or_else(PoisonError::into_inner).abort_all();
         Box::pin(self.alive.closed())
     }
 }

@@ -1,5 +1,7 @@
 //! A message as a handler sees it.
 
+mod batch;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,6 +23,8 @@ pub struct Event {
     delivered: Arc<Delivered>,
     attempt: u32,
     route: Option<Arc<str>>,
+    /// All of a batch of two or more, of which this is the first.
+    batch: Option<Arc<[Self]>>,
 }
 
 /// What all clones of an event share.
@@ -66,6 +70,7 @@ impl Event {
             }),
             attempt: 1,
             route: None,
+            batch: None,
         }
     }
 
@@ -77,6 +82,7 @@ impl Event {
         attempts.fetch_max(attempt, Ordering::Relaxed);
         Self {
             attempt,
+            batch: self.each(Self::next_attempt),
             ..self.clone()
         }
     }
@@ -84,6 +90,7 @@ impl Event {
     /// The same message on its way to what a router has for `pattern`.
     pub(crate) fn routed(self, pattern: Arc<str>) -> Self {
         Self {
+            batch: self.each(|event| event.clone().routed(Arc::clone(&pattern))),
             route: Some(pattern),
             ..self
         }

@@ -1,5 +1,6 @@
 //! Extractors: the parts of an event that a handler asks for by type.
 
+mod batch;
 mod header;
 mod json;
 mod key;
@@ -9,6 +10,7 @@ mod state;
 
 use bytes::Bytes;
 
+pub use batch::FromBatch;
 pub use header::{Header, NamedHeader};
 pub use json::Json;
 pub use key::Key;

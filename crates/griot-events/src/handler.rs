@@ -1,14 +1,17 @@
 //! Handlers: plain async functions whose parameters are taken from the event.
 
+mod batch;
 mod failure;
 mod into_answer;
 
+use std::convert::identity;
 use std::future::Future;
 
+pub use batch::BatchHandler;
 pub use failure::{DeadLetter, Failure, Retry};
 pub use into_answer::IntoAnswer;
 
-use crate::{Answer, Event, FromEvent};
+use crate::{Answer, Event, FromBatch, FromEvent};
 
 /// What handles an event: an async function of up to 16 [extractors](FromEvent) that gives
 /// something to [answer](IntoAnswer) with. There is nothing to implement.
@@ -67,21 +70,21 @@ where
     }
 }
 
-/// A function of some number of extractors is a handler.
+/// A function of some number of extractors is a handler: of one event, or of batches.
 macro_rules! handlers {
-    ($($part:ident)+) => {
+    ($handler:ident: $extractor:ident::$from:ident of $of:path; $($part:ident)+) => {
         #[diagnostic::do_not_recommend]
         #[expect(non_snake_case, reason = "each value bears the name of its type")]
-        impl<F, Made, Given, S, $($part),+> Handler<($($part,)+), S> for F
+        impl<F, Made, Given, S, $($part),+> $handler<($($part,)+), S> for F
         where
             F: FnOnce($($part),+) -> Made + Clone + Send + Sync + 'static,
             Made: Future<Output = Given> + Send + 'static,
             Given: IntoAnswer + 'static,
             S: Send + Sync + 'static,
-            $($part: FromEvent<S> + Send + 'static,)+
+            $($part: $extractor<S> + Send + 'static,)+
         {
             async fn call(self, event: Event, state: S) -> Answer {
-                $(let $part = match $part::from_event(&event, &state) {
+                $(let $part = match $part::$from($of(&event), &state) {
                     Ok(part) => part,
                     Err(failure) => return failure.into(),
                 };)+
@@ -91,19 +94,19 @@ macro_rules! handlers {
     };
 }
 
-handlers!(A);
-handlers!(A B);
-handlers!(A B C);
-handlers!(A B C D);
-handlers!(A B C D E);
-handlers!(A B C D E G);
-handlers!(A B C D E G H);
-handlers!(A B C D E G H I);
-handlers!(A B C D E G H I J);
-handlers!(A B C D E G H I J K);
-handlers!(A B C D E G H I J K L);
-handlers!(A B C D E G H I J K L M);
-handlers!(A B C D E G H I J K L M N);
-handlers!(A B C D E G H I J K L M N O);
-handlers!(A B C D E G H I J K L M N O P);
-handlers!(A B C D E G H I J K L M N O P Q);
+/// The same for every number of them.
+macro_rules! handlers_of_all {
+    ($first:ident $($part:ident)*) => {
+        handlers_of_all!(@ $first; $($part)*);
+    };
+    (@ $($part:ident)+; $next:ident $($rest:ident)*) => {
+        handlers_of_all!(@ $($part)+;);
+        handlers_of_all!(@ $($part)+ $next; $($rest)*);
+    };
+    (@ $($part:ident)+;) => {
+        handlers!(Handler: FromEvent::from_event of identity; $($part)+);
+        handlers!(BatchHandler: FromBatch::from_batch of Event::all; $($part)+);
+    };
+}
+
+handlers_of_all!(A B C D E G H I J K L M N O P Q);

@@ -94,9 +94,10 @@ pub use event::{Content, EVENT_NAME, Event, Headers, MESSAGE_ID};
 #[cfg(feature = "protobuf")]
 pub use extract::Protobuf;
 pub use extract::{
-    Attempt, FromEvent, FromRef, Header, Json, Key, NamedHeader, OptionalFromEvent, State, Topic,
+    Attempt, FromBatch, FromEvent, FromRef, Header, Json, Key, NamedHeader, OptionalFromEvent,
+    State, Topic,
 };
 pub use griot_core::Publication;
-pub use handler::{DeadLetter, Failure, Handler, IntoAnswer, Retry};
+pub use handler::{BatchHandler, DeadLetter, Failure, Handler, IntoAnswer, Retry};
 pub use producer::{Message, Producer};
-pub use router::{Route, Router};
+pub use router::{Batch, Route, Router};

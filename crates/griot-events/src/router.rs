@@ -1,5 +1,6 @@
 //! Which handler gets which event.
 
+mod batch;
 mod pattern;
 mod route;
 mod table;
@@ -11,12 +12,13 @@ use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
+pub use batch::Batch;
 pub use route::Route;
 
 use self::pattern::Pattern;
 pub(crate) use self::pattern::is_dead;
 use self::table::{Endpoint, Table};
-use crate::{Answer, BoxFuture, DeadLetter, Event, Handler};
+use crate::{Answer, BatchHandler, BoxFuture, DeadLetter, Event, Handler};
 
 /// Which handler gets which event, by topic and by name.
 ///
@@ -49,6 +51,9 @@ use crate::{Answer, BoxFuture, DeadLetter, Event, Handler};
 /// stands for that word, so that no dead letter of `orders.*` comes back through `orders.*` for ever:
 /// whoever handles dead letters says so, as in `orders.dead` or `orders.*.dead`. Those that come in
 /// only because a pattern such as `orders.>` was subscribed to are passed over, acknowledged.
+///
+/// **Batches**: a handler of [`on_batch`](Router::on_batch) gets many events at once, a `Vec` of them,
+/// as a [`Consumer`](crate::Consumer) gathers them; [`Batch`] says how.
 ///
 /// Once its state is there ([`with_state`](Router::with_state); `()` needs none) it is a
 /// [`tower::Service`], cheap to clone.
@@ -109,6 +114,54 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         handler: H,
     ) -> Self {
         let endpoint = Endpoint::of_handler(handler);
+        self.route(Pattern::parse(topic), Some(name), endpoint)
+    }
+
+    /// Handles the events of a topic, whatever their name, many at a time: in batches that a
+    /// [`Consumer`](crate::Consumer) gathers, each answered once for all of it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use griot_events::{Batch, Event, Router};
+    ///
+    /// async fn store(orders: Vec<Event>) -> std::io::Result<()> {
+    ///     println!("{} orders in one write", orders.len());
+    ///     Ok(())
+    /// }
+    ///
+    /// let batch = Batch { events_max: 500, wait_max: Duration::from_millis(50) };
+    /// let router: Router = Router::new().on_batch("orders", batch, store);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`on`](Router::on).
+    #[must_use]
+    pub fn on_batch<H: BatchHandler<T, S>, T: 'static>(
+        self,
+        topic: &str,
+        batch: Batch,
+        handler: H,
+    ) -> Self {
+        let endpoint = Endpoint::of_batch_handler(batch, handler);
+        self.route(Pattern::parse(topic), None, endpoint)
+    }
+
+    /// Handles the events of a topic that are called `name` in batches, as [`on_batch`](Router::on_batch)
+    /// does those of any name.
+    ///
+    /// # Panics
+    ///
+    /// As [`on_event`](Router::on_event).
+    #[must_use]
+    pub fn on_event_batch<H: BatchHandler<T, S>, T: 'static>(
+        self,
+        topic: &str,
+        name: &str,
+        batch: Batch,
+        handler: H,
+    ) -> Self {
+        let endpoint = Endpoint::of_batch_handler(batch, handler);
         self.route(Pattern::parse(topic), Some(name), endpoint)
     }
 
@@ -224,6 +277,17 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         topics
     }
 
+    /// How an event is gathered with others, where it is, and the pattern of its route: an allocation of
+    /// that route's own, by which it is told from all others of this router.
+    pub(crate) fn batch_of(&self, event: &Event) -> Option<(&Arc<str>, Batch)> {
+        let table = &self.inner.table;
+        if is_dead(event.topic()) && table.strays_in(event.topic()) {
+            return None;
+        }
+        let (pattern, endpoint) = table.find(event.topic(), event.name())?;
+        Some((pattern, endpoint.batch?))
+    }
+
     fn route(mut self, pattern: Pattern, name: Option<&str>, endpoint: Endpoint<S>) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
         inner.table.insert(pattern, name, endpoint);
@@ -262,7 +326,13 @@ impl Service<Event> for Router<()> {
             );
             return Box::pin(async { Ok(Answer::Ack) });
         }
-        if let Some((pattern, endpoint)) = table.find(event.topic(), event.name()) {
+        let found = table.find(event.topic(), event.name());
+        if event.is_batch() && found.is_none_or(|(_, endpoint)| endpoint.batch.is_none()) {
+            // Its handler would see the first of them, and the others would be acknowledged unseen.
+            let reason = "a batch for a handler of single events".to_owned();
+            return Box::pin(async { Ok(Answer::DeadLetter { reason }) });
+        }
+        if let Some((pattern, endpoint)) = found {
             let event = event.routed(Arc::clone(pattern));
             return endpoint.route().answer(event);
         }

@@ -34,8 +34,11 @@ mod with_leases {
     impl BrokerFactory for WithLeases {
         async fn open(&self) -> Arc<dyn Broker> {
             let journal: Arc<dyn Journal> = Arc::clone(&self.0) as _;
-            let lease = Some(Duration::from_millis(600));
-            open(journal, EmbeddedOptions { lease }).await
+            let options = EmbeddedOptions {
+                lease: Some(Duration::from_millis(600)),
+                ..EmbeddedOptions::default()
+            };
+            open(journal, options).await
         }
     }
 

@@ -51,6 +51,7 @@ macro_rules! broker_suite {
             a_dead_letter_carries_cause_attempts_and_headers,
             a_handler_that_panics_is_tried_again_then_its_message_is_a_dead_letter,
             a_lease_is_extended_while_a_handler_is_slow,
+            g8_batches_keep_the_order_and_one_falls_apart_where_a_message_is_bad,
             g10_a_stalled_handler_bounds_what_is_taken_in,
         }
         $crate::cases! { $factory; $crate::broker::stopping;

@@ -78,13 +78,13 @@ pub enum Way {
 pub const LATE: Duration = Duration::from_secs(6);
 
 /// How long a case may take.
-const CASE_DEADLINE: Duration = Duration::from_mins(2);
+const CASE_DEADLINE: Duration = Duration::from_mins(5);
 
 /// Runs a case on a runtime of its own.
 ///
 /// # Panics
 ///
-/// When the case does, when it takes longer than two minutes, and when no runtime can be had.
+/// When the case does, when it takes longer than five minutes, and when no runtime can be had.
 pub fn run<T>(case: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     #[expect(
@@ -103,7 +103,7 @@ pub fn run<T>(case: impl Future<Output = T>) -> T {
     )]
     runtime
         .block_on(case)
-        .expect("the case ends within two minutes")
+        .expect("the case ends within five minutes")
 }
 
 /// One test per case: `cases!(factory; suite path; case, case, …)`.

@@ -107,26 +107,24 @@ impl ToxicProxy {
     }
 
     async fn remove(&self) {
-        let request = self
-            .client
-            .delete(format!("{}/{}", self.proxies, self.name));
-        self.send(request).await;
+        let url = format!("{}/{}", self.proxies, self.name);
+        let answer = self.client.delete(url).send().await;
+        let answer = answer.expect("Toxiproxy answers");
+        let gone = answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND;
+        assert!(gone, "{}", answer.text().await.unwrap());
     }
 
     async fn add(&self, kind: &str, stream: &str, attributes: Value) {
         let toxic = json!({ "type": kind, "stream": stream, "attributes": attributes });
         let url = format!("{}/{}/toxics", self.proxies, self.name);
-        self.send(self.client.post(url).body(toxic.to_string()))
-            .await;
+        done(self.client.post(url).body(toxic.to_string())).await;
     }
+}
 
-    async fn send(&self, request: RequestBuilder) {
-        let answer = request.send().await.expect("Toxiproxy answers");
-        let (status, url) = (answer.status(), answer.url().clone());
-        // What is to be removed may not be there.
-        let fine = status.is_success() || status == StatusCode::NOT_FOUND;
-        assert!(fine, "{url}: {status} {}", answer.text().await.unwrap());
-    }
+async fn done(request: RequestBuilder) {
+    let answer = request.send().await.expect("Toxiproxy answers");
+    let done = answer.status().is_success();
+    assert!(done, "{}", answer.text().await.unwrap());
 }
 
 /// A port below those that the kernel takes for outgoing connections: a client that tries again and

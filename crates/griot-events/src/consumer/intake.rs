@@ -1,5 +1,6 @@
 //! The task of a consumer: takes messages in, and puts each into its lane.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::mem;
@@ -7,24 +8,29 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use griot_core::stable_hash;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tower::Service;
 
 use super::Mode;
+use super::gather::{Call, Gatherer, Place};
+use super::lane::{Gathered, Turn, link};
+use super::metrics::Settled;
+use super::unheard::{Mark, Unheard};
 use super::work::{Shared, Work};
-use crate::{Answer, BrokerError, Delivery, Event, Incoming, Order, Partition, Source};
+use crate::{
+    Answer, Batch, BrokerError, Delivery, Event, Incoming, Order, Partition, Router, Source,
+};
 
 /// A lane by the hash of its topic and key. Two keys of one hash share a lane, which loses nothing.
 type LaneId = u64;
 
-/// The last message of a lane that is under way.
-struct Lane {
-    /// Tells it from the others.
+/// A work that ended: which one, and what it settled where the broker did not hear of it.
+struct Ended {
+    lane: LaneId,
     number: u64,
-    /// Told when it is done.
-    done: oneshot::Receiver<()>,
+    unheard: Option<Mark>,
 }
 
 pub(super) struct Intake<S> {
@@ -35,11 +41,17 @@ pub(super) struct Intake<S> {
     pub(super) in_flight_max: usize,
     pub(super) mode: watch::Receiver<Mode>,
     pub(super) in_flight: watch::Sender<usize>,
-    lanes: HashMap<LaneId, Lane>,
+    /// What the next of a lane hears of the last one that is under way.
+    lanes: HashMap<LaneId, Turn>,
+    /// What knows which messages are gathered in batches.
+    router: Option<Router>,
+    /// Those who gather, by the address of their route's pattern, which the router keeps.
+    gatherers: HashMap<usize, mpsc::UnboundedSender<Call>>,
+    gathering: JoinSet<()>,
     /// Stops what is under way of a partition; its listeners are the messages.
     partitions: HashMap<(String, Partition), watch::Sender<bool>>,
-    /// Each ends with its lane and its number.
-    works: JoinSet<(LaneId, u64)>,
+    works: JoinSet<Ended>,
+    unheard: Unheard,
     number: u64,
     /// Errors of the source since its last message, and when to ask it again.
     failures: u32,
@@ -60,6 +72,7 @@ where
         mode: watch::Receiver<Mode>,
         in_flight: watch::Sender<usize>,
     ) -> Self {
+        let router = (&service as &dyn Any).downcast_ref::<Router>().cloned();
         Self {
             source,
             service,
@@ -69,8 +82,12 @@ where
             mode,
             in_flight,
             lanes: HashMap::new(),
+            router,
+            gatherers: HashMap::new(),
+            gathering: JoinSet::new(),
             partitions: HashMap::new(),
             works: JoinSet::new(),
+            unheard: Unheard::default(),
             number: 0,
             failures: 0,
             ask_at: Instant::now(),
@@ -85,17 +102,22 @@ where
             if let Mode::Draining(end) = mode {
                 break Some(end);
             }
-            let room = mode == Mode::Running && self.works.len() < self.in_flight_max;
-            let asks = room && self.ask_at <= Instant::now();
+            let has_room = mode == Mode::Running && self.works.len() < self.in_flight_max;
+            let asks = self.ask_at <= Instant::now();
+            let incoming = if has_room {
+                self.source.next()
+            } else {
+                self.source.next_change()
+            };
             tokio::select! {
                 biased;
                 changed = self.mode.changed() => if changed.is_err() { break Some(Instant::now()) },
                 Some(done) = self.works.join_next() => self.finished(done),
-                incoming = self.source.next(), if asks => match incoming {
+                incoming = incoming, if asks => match incoming {
                     Some(incoming) => self.take(incoming),
                     None => break None,
                 },
-                () = sleep_until(self.ask_at), if room && !asks => {}
+                () = sleep_until(self.ask_at), if !asks => {}
             }
         };
         let stopped = self.finish();
@@ -117,6 +139,7 @@ where
         for stop in self.partitions.values() {
             stop.send_replace(true);
         }
+        tell_to_stop(&self.gatherers);
         while let Some(done) = self.works.join_next().await {
             self.finished(done);
         }
@@ -161,32 +184,86 @@ where
         let stop = stop
             .or_insert_with(|| watch::Sender::new(false))
             .subscribe();
-        let (next, done) = oneshot::channel();
-        let before = self.lanes.insert(id, Lane { number, done });
+        if self.unheard.knows(event) {
+            let (shared, Delivery { event, receipt }) = (Arc::clone(&self.shared), delivery);
+            self.works.spawn(async move {
+                let _here = stop;
+                let acknowledged = shared.acknowledge(&event, receipt, Settled::Acked);
+                let unheard = acknowledged.await;
+                Ended {
+                    lane: id,
+                    number,
+                    unheard,
+                }
+            });
+            return self.count();
+        }
+        let place = self.gatherer(&delivery.event).map(|calls| Place {
+            calls,
+            lane: id,
+            number,
+        });
+        let gathered = match &place {
+            Some(_) => Gathered::InBatches,
+            None => Gathered::Alone,
+        };
+        let (next, turn) = link(number, gathered);
+        let before = self.lanes.insert(id, turn);
         let work = Work {
             shared: Arc::clone(&self.shared),
             service: self.service.clone(),
             delivery,
-            turn: before.map(|lane| lane.done),
+            turn: before,
             next,
             stop,
+            place,
         };
         self.works.spawn(async move {
-            work.run().await;
-            (id, number)
+            let unheard = work.run().await;
+            Ended {
+                lane: id,
+                number,
+                unheard,
+            }
         });
         self.count();
     }
 
-    fn finished(&mut self, done: Result<(LaneId, u64), JoinError>) {
+    /// Who gathers this message with others, where its handler takes batches.
+    fn gatherer(&mut self, event: &Event) -> Option<mpsc::UnboundedSender<Call>> {
+        let (pattern, batch) = self.router.as_ref()?.batch_of(event)?;
+        let route = Arc::as_ptr(pattern).addr();
+        if let Some(calls) = self.gatherers.get(&route) {
+            return Some(calls.clone());
+        }
+        let (calls, taken) = mpsc::unbounded_channel();
+        let gatherer = Gatherer {
+            shared: Arc::clone(&self.shared),
+            service: self.service.clone(),
+            batch: Batch {
+                events_max: batch.events_max.min(self.in_flight_max),
+                ..batch
+            },
+            calls: taken,
+        };
+        self.gathering.spawn(gatherer.run());
+        self.gatherers.insert(route, calls.clone());
+        Some(calls)
+    }
+
+    fn finished(&mut self, done: Result<Ended, JoinError>) {
         match done {
-            Ok((id, number)) => {
-                if self
-                    .lanes
-                    .get(&id)
-                    .is_some_and(|lane| lane.number == number)
-                {
-                    self.lanes.remove(&id);
+            Ok(Ended {
+                lane,
+                number,
+                unheard,
+            }) => {
+                let last = self.lanes.get(&lane);
+                if last.is_some_and(|last| last.number == number) {
+                    self.lanes.remove(&lane);
+                }
+                if let Some(mark) = unheard {
+                    self.unheard.remember(mark);
                 }
             }
             Err(error) => tracing::error!(%error, "work on a message ended, it is given again"),
@@ -200,12 +277,13 @@ where
             .iter()
             .filter_map(|partition| self.partitions.remove(partition));
         let stops: Vec<_> = stops.collect();
+        for stop in &stops {
+            stop.send_replace(true);
+        }
+        tell_to_stop(&self.gatherers);
         let within = self.shared.limits.release_within;
         tokio::spawn(async move {
-            let ended = join_all(stops.iter().map(|stop| {
-                stop.send_replace(true);
-                stop.closed()
-            }));
+            let ended = join_all(stops.iter().map(watch::Sender::closed));
             if timeout(within, ended).await.is_err() {
                 tracing::warn!(
                     ?partitions,
@@ -220,6 +298,14 @@ where
     fn count(&self) {
         self.in_flight.send_replace(self.works.len());
         self.shared.metrics.in_flight(self.works.len());
+    }
+}
+
+/// Batches that are gathered look at who is to stop.
+fn tell_to_stop(gatherers: &HashMap<usize, mpsc::UnboundedSender<Call>>) {
+    for calls in gatherers.values() {
+        // One that has ended holds nothing.
+        let _ = calls.send(Call::Stop);
     }
 }
 

@@ -12,6 +12,9 @@ pub struct ConsumerLimits {
     pub handlers_max: usize,
     /// Panics of one message's handler, at which it becomes a dead letter.
     pub panics_max: u32,
+    /// Attempts at a [batch](crate::Batch) that is to be handled again, after which it falls apart: its
+    /// messages are handled one by one.
+    pub batch_attempts_max: u32,
     /// The wait before a message is handled again, before its publications are given to the broker
     /// again, and before a source that failed is asked again.
     pub backoff: Backoff,
@@ -24,8 +27,16 @@ impl Default for ConsumerLimits {
         Self {
             handlers_max: 256,
             panics_max: 5,
+            batch_attempts_max: 5,
             backoff: Backoff::default(),
             release_within: Duration::from_secs(20),
         }
+    }
+}
+
+impl ConsumerLimits {
+    /// Whether nothing could be handled under them.
+    pub(super) fn has_zero(&self) -> bool {
+        self.handlers_max == 0 || self.panics_max == 0 || self.batch_attempts_max == 0
     }
 }

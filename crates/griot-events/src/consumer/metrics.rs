@@ -25,12 +25,15 @@ pub(super) struct Metrics {
     retried: Counter,
     panicked: Counter,
     source_failures: Counter,
+    batches: Counter,
+    batches_apart: Counter,
 }
 
 impl Metrics {
     pub(super) fn new(group: &str) -> Self {
         let settled = |outcome: &'static str| counter!("griot_consumer_settled_total", "group" => group.to_owned(), "outcome" => outcome);
         let count = |name: &'static str| counter!(name, "group" => group.to_owned());
+        let batches = |outcome: &'static str| counter!("griot_consumer_batches_total", "group" => group.to_owned(), "outcome" => outcome);
         Self {
             acked: settled("acked"),
             published: settled("published"),
@@ -42,6 +45,8 @@ impl Metrics {
             retried: count("griot_consumer_retries_total"),
             panicked: count("griot_consumer_panics_total"),
             source_failures: count("griot_consumer_source_failures_total"),
+            batches: batches("whole"),
+            batches_apart: batches("apart"),
         }
     }
 
@@ -74,5 +79,13 @@ impl Metrics {
 
     pub(super) fn source_failed(&self) {
         self.source_failures.increment(1);
+    }
+
+    pub(super) fn batch_settled(&self) {
+        self.batches.increment(1);
+    }
+
+    pub(super) fn batch_fell_apart(&self) {
+        self.batches_apart.increment(1);
     }
 }

@@ -20,7 +20,7 @@ pub const ACKS_WAITING_MAX: usize = 4_096;
 const NOTES_KEPT: u64 = 1_024;
 
 /// The kind of the entities that hold acknowledgements.
-const GROUP_KIND: &str = "griot.group";
+pub(super) const GROUP_KIND: &str = "griot.group";
 
 /// That a message was acknowledged, in memory so far.
 pub(super) struct Ack {
@@ -60,9 +60,11 @@ impl Book {
         let mut entries = Vec::new();
         for (group, slice) in touched {
             let entity = entity(group, slice)?;
-            let state = self.shared.lock();
-            let Some(acked) = state.group(group).and_then(|group| group.acked(slice)) else {
-                continue;
+            let acked = self.shared.lock().acked(group, slice);
+            // A group that has no member yet is written down as it stands.
+            let acked = match acked {
+                Some(acked) => acked,
+                None => read(self.journal.as_ref(), group, slice).await?,
             };
             let event = EventRecord {
                 name: "acknowledged".into(),

@@ -39,8 +39,15 @@ enum Step {
     Wait(Option<Instant>),
 }
 
+/// What a member wants to hear of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Everything,
+    Changes,
+}
+
 impl Member {
-    fn step(&mut self) -> Step {
+    fn step(&mut self, wants: Wants) -> Step {
         let handles = Arc::clone(&self.handles);
         let mut state = handles.shared.lock();
         if state.closed {
@@ -53,6 +60,9 @@ impl Member {
         let revoked = group.revoked(self.id);
         if !revoked.is_empty() {
             return Step::Give(self.revoke(revoked));
+        }
+        if wants == Wants::Changes {
+            return Step::Wait(group.expire(now));
         }
         while group.has_room(self.id)
             && let Some((slice, event)) = self.page.pop_front()
@@ -104,6 +114,26 @@ impl Member {
         }
     }
 
+    async fn hear(&mut self, wants: Wants) -> Option<Result<Incoming, BrokerError>> {
+        let wake = Arc::clone(&self.wake);
+        loop {
+            match self.step(wants) {
+                Step::End => return None,
+                Step::Give(incoming) => return Some(Ok(incoming)),
+                Step::Read(wanted) => {
+                    if let Err(error) = self.read(wanted).await {
+                        return Some(Err(error));
+                    }
+                }
+                Step::Wait(None) => wake.notified().await,
+                Step::Wait(Some(deadline)) => tokio::select! {
+                    () = wake.notified() => {}
+                    () = sleep_until(deadline) => {}
+                },
+            }
+        }
+    }
+
     async fn read(&mut self, wanted: Wanted) -> Result<(), BrokerError> {
         let entity = record::entity(&wanted.slice.topic, wanted.slice.partition)?;
         let range = SeqRange {
@@ -136,25 +166,11 @@ impl Member {
 
 impl Source for Member {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
-        Box::pin(async move {
-            let wake = Arc::clone(&self.wake);
-            loop {
-                match self.step() {
-                    Step::End => return None,
-                    Step::Give(incoming) => return Some(Ok(incoming)),
-                    Step::Read(wanted) => {
-                        if let Err(error) = self.read(wanted).await {
-                            return Some(Err(error));
-                        }
-                    }
-                    Step::Wait(None) => wake.notified().await,
-                    Step::Wait(Some(deadline)) => tokio::select! {
-                        () = wake.notified() => {}
-                        () = sleep_until(deadline) => {}
-                    },
-                }
-            }
-        })
+        Box::pin(self.hear(Wants::Everything))
+    }
+
+    fn next_change(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
+        Box::pin(self.hear(Wants::Changes))
     }
 
     fn lease(&self) -> Option<Duration> {

@@ -1,6 +1,6 @@
 //! What the broker knows in memory: how far each slice goes, and the groups.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -31,8 +31,9 @@ impl Shared {
 }
 
 impl State {
-    pub(super) fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.get(name)
+    /// What a group has acknowledged of a slice, where it is known here.
+    pub(super) fn acked(&self, group: &str, slice: &Slice) -> Option<Acked> {
+        self.groups.get(group)?.acked(slice).cloned()
     }
 
     pub(super) fn group_mut(&mut self, name: &str) -> Option<&mut Group> {
@@ -72,6 +73,19 @@ impl State {
                 && group.is_none_or(|group| !group.knows(slice))
         };
         self.tips.keys().filter(wanted).cloned().collect()
+    }
+
+    /// All slices, and how far each goes.
+    pub(super) fn slices(&self) -> Vec<(Slice, u64)> {
+        let all = self.tips.iter();
+        all.map(|(slice, tip)| (slice.clone(), *tip)).collect()
+    }
+
+    /// The groups that have, or had, members which want this slice.
+    pub(super) fn groups_of(&self, slice: &Slice) -> BTreeSet<Arc<str>> {
+        let groups = self.groups.iter();
+        let of_slice = groups.filter(|(_, group)| group.knows(slice) || group.wants(slice));
+        of_slice.map(|(name, _)| Arc::clone(name)).collect()
     }
 
     pub(super) fn tip(&self, slice: &Slice) -> u64 {

@@ -19,6 +19,9 @@ pub const DEAD: &str = "dead";
 /// | `dead-letter-message-id` | its [`MESSAGE_ID`](crate::MESSAGE_ID), where it had one |
 /// | [`MESSAGE_ID`](crate::MESSAGE_ID) | `dead/` and its id: its own would have a broker that drops repeated messages drop the dead letter |
 ///
+/// A [batch](crate::Batch) makes none: its answer goes on to the consumer, which handles each of its
+/// events by itself.
+///
 /// The event is acknowledged once the broker has the dead letter durably. A dead letter that cannot be
 /// handled stays where it is: the answer is [`Answer::Retry`], and its key waits. A publication is text but
 /// for its payload: a key or a header that is not goes out as hexadecimal digits, the header under
@@ -29,6 +32,7 @@ pub struct DeadLetters;
 impl Around for DeadLetters {
     async fn around<N: Next>(self, event: Event, next: N) -> Answer {
         match next.run(event.clone()).await {
+            Answer::DeadLetter { reason } if event.is_batch() => Answer::DeadLetter { reason },
             // Topics of the dead letters of dead letters would have no end.
             Answer::DeadLetter { reason } if is_dead(event.topic()) => Answer::Retry { reason },
             Answer::DeadLetter { reason } => {

@@ -34,30 +34,48 @@ impl<K> Clone for Deduplicate<K> {
     }
 }
 
+impl<K: Seen> Deduplicate<K> {
+    /// Those of the events that are not known to be handled, with their ids; or why that is not known.
+    async fn new_ones(&self, events: &[Event]) -> Result<Vec<(Event, String)>, K::Error> {
+        let mut new_ones = Vec::with_capacity(events.len());
+        for event in events {
+            // With the topic, since a message that is passed on to another may keep its headers.
+            let id = format!("{}/{}", event.topic(), event.id());
+            if self.seen.contains(&id).await? {
+                tracing::debug!(id, "a repeated event is passed over");
+            } else {
+                new_ones.push((event.clone(), id));
+            }
+        }
+        Ok(new_ones)
+    }
+}
+
 impl<K: Seen> Around for Deduplicate<K> {
     async fn around<N: Next>(self, event: Event, next: N) -> Answer {
-        // With the topic, since a message that is passed on to another may keep its headers.
-        let id = format!("{}/{}", event.topic(), event.id());
-        match self.seen.contains(&id).await {
-            Ok(false) => {}
-            Ok(true) => {
-                tracing::debug!(id, "a repeated event is passed over");
-                return Answer::Ack;
-            }
+        let new_ones = match self.new_ones(event.all()).await {
+            Ok(new_ones) => new_ones,
             Err(error) => {
                 let reason = format!("whether it was handled already is not known: {error:#}");
                 return Answer::Retry { reason };
             }
-        }
+        };
+        let (events, ids): (Vec<_>, Vec<_>) = new_ones.into_iter().unzip();
+        let Some(event) = Event::batch(events) else {
+            return Answer::Ack;
+        };
         let answer = next.run(event).await;
-        if answer == Answer::Ack
-            && let Err(error) = self.seen.remember(id).await
-        {
-            let reason = format!("{error:#}");
-            tracing::warn!(
-                reason,
-                "a handled event is not remembered, a repeat will be handled"
-            );
+        if answer != Answer::Ack {
+            return answer;
+        }
+        for id in ids {
+            if let Err(error) = self.seen.remember(id).await {
+                let reason = format!("{error:#}");
+                tracing::warn!(
+                    reason,
+                    "a handled event is not remembered, a repeat will be handled"
+                );
+            }
         }
         answer
     }

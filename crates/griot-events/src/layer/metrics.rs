@@ -24,7 +24,9 @@ const EVENTS_IN_FLIGHT: &str = "events_in_flight";
 /// | `event_duration_seconds` | `topic`, `outcome` | time to an answer, with all attempts inside of it |
 /// | `events_in_flight` | | events that wait for an answer |
 ///
-/// The outcome is `ack`, `publish`, `retry` or `dead_letter`. The topic is the one, or the pattern,
+/// The outcome is `ack`, `publish`, `retry` or `dead_letter`, and `apart` of a [batch](crate::Batch)
+/// that falls apart: its events are counted again, each with its own. A batch counts as its events, and
+/// has one time. The topic is the one, or the pattern,
 /// that a router has for it, and `none` where it has none: topics can be many, a label must not grow
 /// with them.
 ///
@@ -48,7 +50,7 @@ struct Shared {
 #[derive(Debug)]
 struct Series {
     topic: Arc<str>,
-    outcomes: [OnceLock<(Counter, Histogram)>; 4],
+    outcomes: [OnceLock<(Counter, Histogram)>; 5],
 }
 
 impl Metrics {
@@ -75,24 +77,26 @@ impl Default for Metrics {
 impl Around for Metrics {
     async fn around<N: Next>(self, event: Event, next: N) -> Answer {
         let route = event.route().map(Arc::clone);
-        let in_flight = self.shared.enter();
+        let events = event.all().len();
+        let in_flight = self.shared.enter(events);
         let start = Instant::now();
         let answer = next.run(event).await;
         let took = start.elapsed();
         drop(in_flight);
         match route {
-            Some(topic) => self.shared.series(&topic).record(&answer, took),
-            None => self.shared.of_none.record(&answer, took),
+            Some(topic) => self.shared.series(&topic).record(&answer, events, took),
+            None => self.shared.of_none.record(&answer, events, took),
         }
         answer
     }
 }
 
 impl Shared {
-    fn enter(&self) -> InFlight {
+    fn enter(&self, events: usize) -> InFlight {
         let gauge = self.in_flight.get_or_init(|| gauge!(EVENTS_IN_FLIGHT));
-        gauge.increment(1.0);
-        InFlight(gauge.clone())
+        let events = f64::from(u32::try_from(events).unwrap_or(u32::MAX));
+        gauge.increment(events);
+        InFlight(gauge.clone(), events)
     }
 
     fn series(&self, topic: &Arc<str>) -> Arc<Series> {
@@ -117,45 +121,47 @@ impl Series {
         }
     }
 
-    fn record(&self, answer: &Answer, took: Duration) {
-        let [ack, publish, retry, dead_letter] = &self.outcomes;
+    fn record(&self, answer: &Answer, events: usize, took: Duration) {
+        let [ack, publish, retry, dead_letter, apart] = &self.outcomes;
         let series = match answer {
             Answer::Ack => ack,
             Answer::Publish(_) => publish,
             Answer::Retry { .. } => retry,
+            Answer::DeadLetter { .. } if events > 1 => apart,
             Answer::DeadLetter { .. } => dead_letter,
         };
         let (count, seconds) = series.get_or_init(|| {
             let labels = [
                 ("topic", SharedString::from_shared(Arc::clone(&self.topic))),
-                ("outcome", SharedString::const_str(answer.outcome())),
+                ("outcome", SharedString::const_str(answer.outcome(events))),
             ];
             (
                 counter!(EVENTS, &labels),
                 histogram!(EVENT_SECONDS, &labels),
             )
         });
-        count.increment(1);
+        count.increment(u64::try_from(events).unwrap_or(u64::MAX));
         seconds.record(took.as_secs_f64());
     }
 }
 
-/// An event in flight, also while its consumer goes away and the future is dropped.
-struct InFlight(Gauge);
+/// So many events in flight, also while their consumer goes away and the future is dropped.
+struct InFlight(Gauge, f64);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        self.0.decrement(self.1);
     }
 }
 
 impl Answer {
-    /// Its name in metrics and spans.
-    pub(super) fn outcome(&self) -> &'static str {
+    /// Its name in metrics and spans, where it is one to so many events.
+    pub(super) fn outcome(&self, events: usize) -> &'static str {
         match self {
             Self::Ack => "ack",
             Self::Publish(_) => "publish",
             Self::Retry { .. } => "retry",
+            Self::DeadLetter { .. } if events > 1 => "apart",
             Self::DeadLetter { .. } => "dead_letter",
         }
     }

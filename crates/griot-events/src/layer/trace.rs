@@ -7,7 +7,8 @@ use super::{Around, Next, TRACEPARENT, TRACESTATE, TraceContext, put_header};
 use crate::{Answer, Event};
 
 /// Puts a [span](tracing::Span) called `event` around every event: its topic, key, name and place,
-/// and at the end the outcome and the number of attempts.
+/// and at the end the outcome and the number of attempts. Of a [batch](crate::Batch): those of its first
+/// event, and how many there are.
 ///
 /// It goes on with the trace in the headers [`TRACEPARENT`] and [`TRACESTATE`] (W3C Trace Context,
 /// as OpenTelemetry writes them), or begins one, and puts both on what is published. Inside of it
@@ -24,7 +25,7 @@ impl Around for Trace {
         let handled = next.run(event.clone());
         let handled = context.scope(handled).instrument(span.clone());
         let mut answer = handled.await;
-        span.record("outcome", answer.outcome());
+        span.record("outcome", answer.outcome(event.all().len()));
         span.record("attempts", event.attempts());
         if let Answer::Publish(publications) = &mut answer {
             let state = parent.and(event.headers().get(TRACESTATE));
@@ -49,6 +50,7 @@ fn span(event: &Event, parent: Option<TraceContext>, context: TraceContext) -> S
         partition = partition.0,
         offset,
         redelivered = event.redelivered(),
+        events = event.all().len(),
         trace_id = Empty,
         span_id = Empty,
         parent_span_id = Empty,

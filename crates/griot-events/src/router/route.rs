@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use tower::Service;
 
-use crate::{Answer, BoxFuture, Event, Failure, Handler};
+use crate::{Answer, BatchHandler, BoxFuture, Event, Failure, Handler};
 
 type Answering = BoxFuture<'static, Result<Answer, Infallible>>;
 
@@ -27,6 +27,17 @@ impl Route {
         Self(Arc::new(move |event| {
             let (handler, state) = (handler.clone(), state.clone());
             Box::pin(async move { Ok(handler.call(event, state).await) })
+        }))
+    }
+
+    pub(super) fn of_batch_handler<H, T, S>(handler: H, state: S) -> Self
+    where
+        H: BatchHandler<T, S>,
+        S: Clone + Send + Sync + 'static,
+    {
+        Self(Arc::new(move |batch| {
+            let (handler, state) = (handler.clone(), state.clone());
+            Box::pin(async move { Ok(handler.call(batch, state).await) })
         }))
     }
 

@@ -3,37 +3,49 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use super::Batch;
 use super::pattern::Pattern;
 use super::route::Route;
-use crate::Handler;
+use crate::{BatchHandler, Handler};
 
 /// What becomes a route once the state is there.
 pub(super) struct Endpoint<S> {
     make: Arc<dyn Fn(S) -> Route + Send + Sync>,
     made: OnceLock<Route>,
+    /// Where it handles batches: how those are gathered.
+    pub(super) batch: Option<Batch>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
     pub(super) fn of_handler<H: Handler<T, S>, T: 'static>(handler: H) -> Self {
-        Self::new(move |state| Route::of_handler(handler.clone(), state))
+        Self::new(None, move |state| Route::of_handler(handler.clone(), state))
+    }
+
+    pub(super) fn of_batch_handler<H: BatchHandler<T, S>, T: 'static>(
+        batch: Batch,
+        handler: H,
+    ) -> Self {
+        let make = move |state| Route::of_batch_handler(handler.clone(), state);
+        Self::new(Some(batch), make)
     }
 
     pub(super) fn map(&self, change: impl Fn(Route) -> Route + Send + Sync + 'static) -> Self {
         let make = Arc::clone(&self.make);
-        Self::new(move |state| change(make(state)))
+        Self::new(self.batch, move |state| change(make(state)))
     }
 
     pub(super) fn with_state<T: 'static>(&self, state: &S) -> Endpoint<T> {
         let route = (self.make)(state.clone());
-        Endpoint::new(move |_| route.clone())
+        Endpoint::new(self.batch, move |_| route.clone())
     }
 }
 
 impl<S> Endpoint<S> {
-    fn new(make: impl Fn(S) -> Route + Send + Sync + 'static) -> Self {
+    fn new(batch: Option<Batch>, make: impl Fn(S) -> Route + Send + Sync + 'static) -> Self {
         Self {
             make: Arc::new(make),
             made: OnceLock::new(),
+            batch,
         }
     }
 }
@@ -50,6 +62,7 @@ impl<S> Clone for Endpoint<S> {
         Self {
             make: Arc::clone(&self.make),
             made: self.made.clone(),
+            batch: self.batch,
         }
     }
 }

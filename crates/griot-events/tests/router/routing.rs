@@ -282,3 +282,13 @@ fn a_prefix_of_all_is_refused() {
     let nested = Router::new().on("eu", || async {});
     let _: Router = Router::new().nest("orders.>", nested);
 }
+
+#[tokio::test]
+async fn a_batch_for_a_handler_of_single_events_is_not_acknowledged_unseen() {
+    let two = Event::batch([Sample::default().into(), Sample::default().into()]).unwrap();
+    let router = Router::new().on("orders", async |_: Event| {});
+    let refused = dead_letter("a batch for a handler of single events");
+    assert_eq!(answer(&router, two.clone()).await, refused);
+    let fallback = Router::new().fallback(async |_: Event| {});
+    assert_eq!(answer(&fallback, two).await, refused);
+}

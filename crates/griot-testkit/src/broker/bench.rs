@@ -11,6 +11,7 @@ use griot_events::{
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
+use tower::Service;
 use uuid::Uuid;
 
 use crate::BrokerFactory;
@@ -65,7 +66,7 @@ impl Bench {
 
     async fn reopen(factory: &impl BrokerFactory, case: String) -> Self {
         let broker = factory.open().await;
-        let producer = Producer::new(Arc::clone(&broker));
+        let producer = Producer::new(Arc::clone(&broker)).with_deadline(SOON);
         Self {
             broker,
             producer,
@@ -123,11 +124,20 @@ impl Bench {
             let answer = handler(event);
             async move { Ok::<_, Infallible>(answer.await) }
         });
+        self.serve(subscription, handler).await
+    }
+
+    /// Begins a consumer with quick retries that gives what comes to a service, such as a router.
+    pub async fn serve<S>(&self, subscription: Subscription, service: S) -> Consuming
+    where
+        S: Service<Event, Response = Answer, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
         let mut limits = ConsumerLimits::default();
         limits.backoff.first = Duration::from_millis(5);
         limits.backoff.max = Duration::from_millis(50);
         limits.panics_max = 3;
-        let consumer = Consumer::new(Arc::clone(&self.broker), subscription, handler);
+        let consumer = Consumer::new(Arc::clone(&self.broker), subscription, service);
         consumer.with_limits(limits).start().await.unwrap()
     }
 

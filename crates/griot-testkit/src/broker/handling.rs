@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use griot_events::{
-    Answer, DEAD_LETTER_ATTEMPTS, DEAD_LETTER_MESSAGE_ID, DEAD_LETTER_REASON, DEAD_LETTER_TOPIC,
-    Event, Message, Publication, dead_letter_topic,
+    Answer, Batch, DEAD_LETTER_ATTEMPTS, DEAD_LETTER_MESSAGE_ID, DEAD_LETTER_REASON,
+    DEAD_LETTER_TOPIC, DeadLetter, Event, Message, Publication, Router, dead_letter_topic,
 };
 
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::bench::{Bench, Seen, next, number};
@@ -157,6 +158,59 @@ pub async fn a_lease_is_extended_while_a_handler_is_slow(factory: &impl BrokerFa
     consuming.until_in_flight(0).await;
     assert_eq!(seen.numbers("k"), [0, 1]);
     assert!(seen.all().iter().all(|handled| handled.redelivered == 0));
+}
+
+/// So that the bad one alone is a dead letter, and no later one of its key is handled before it is.
+pub async fn g8_batches_keep_the_order_and_one_falls_apart_where_a_message_is_bad(
+    factory: &impl BrokerFactory,
+) {
+    let bench = Bench::open(factory).await;
+    for key in ["a", "b", "c"] {
+        bench.publish("orders", key, 0..20).await;
+    }
+    let seen = Seen::default();
+    let (by, sizes) = (seen.clone(), watch::Sender::new(Vec::new()));
+    let of_batches = sizes.subscribe();
+    let handler = async move |orders: Vec<Event>| {
+        let bad = |order: &Event| order.key().is_some_and(|key| key == "b") && number(order) == 7;
+        for order in &orders {
+            by.add(order);
+        }
+        sizes.send_modify(|sizes| sizes.push(orders.len()));
+        if orders.iter().any(bad) {
+            return Err(DeadLetter("one of them is bad"));
+        }
+        Ok(())
+    };
+    let topic = bench.topic("orders");
+    let batch = Batch {
+        events_max: 10,
+        wait_max: Duration::from_millis(200),
+    };
+    let router = Router::new().on_batch(&topic, batch, handler);
+    let group = bench.subscription("orders", "g");
+    let consuming = bench.serve(group, router).await;
+    seen.until_different(60).await;
+    for key in ["a", "b", "c"] {
+        assert_eq!(seen.first_numbers(key), (0..20).collect::<Vec<_>>());
+    }
+    let mut subscription = bench.subscription("orders", "dead");
+    subscription.topics = vec![dead_letter_topic(&topic)];
+    let mut source = bench.broker.subscribe(subscription).await.unwrap();
+    let letter = next(source.as_mut()).await;
+    let (key, bad) = (letter.event.key().unwrap(), number(&letter.event));
+    assert_eq!((key.as_ref(), bad), (b"b".as_ref(), 7));
+    letter.receipt.ack().await.unwrap();
+    // A message that was settled is not given again: so no other is, or will be, a dead letter.
+    consuming.until_in_flight(0).await;
+    drop(consuming);
+    let end = Message::json(&dead_letter_topic(&topic), &99)
+        .unwrap()
+        .key("b");
+    bench.producer.publish(end).await.unwrap();
+    assert_eq!(number(&next(source.as_mut()).await.event), 99);
+    let sizes = of_batches.borrow();
+    assert!(sizes.iter().all(|size| *size <= 10) && sizes.iter().any(|size| *size > 1));
 }
 
 /// To what the subscription says, however many there are.

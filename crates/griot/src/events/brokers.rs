@@ -5,8 +5,12 @@ use std::sync::Arc;
 use griot_events::embedded::{EmbeddedBroker, EmbeddedOptions};
 use griot_events::{Broker, BrokerError};
 use griot_journal::Journal;
+#[cfg(feature = "kafka")]
+use griot_kafka::{KafkaBroker, KafkaOptions};
 #[cfg(feature = "nats")]
 use griot_nats::{NatsBroker, NatsOptions};
+#[cfg(feature = "rabbitmq")]
+use griot_rabbitmq::{RabbitBroker, RabbitOptions};
 #[cfg(feature = "remote")]
 use griot_remote::{RemoteBroker, RemoteOptions};
 
@@ -36,6 +40,8 @@ pub async fn open(url: &str, journal: &Arc<dyn Journal>) -> Result<Arc<dyn Broke
 /// | URL | broker | feature |
 /// | --- | --- | --- |
 /// | `nats://…`, `tls://…` | NATS JetStream | `nats` |
+/// | `kafka://…`, `kafkas://…` | Kafka | `kafka` |
+/// | `amqp://…`, `amqps://…` | RabbitMQ | `rabbitmq` |
 /// | `http://…`, `https://…` | that of a running griot server | `remote` |
 ///
 /// What else may stand in a URL is said by the adapter.
@@ -52,6 +58,10 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
     match scheme(url) {
         #[cfg(feature = "nats")]
         "nats" | "tls" => Ok(Arc::new(NatsBroker::connect(url).await?)),
+        #[cfg(feature = "kafka")]
+        "kafka" | "kafkas" => Ok(Arc::new(KafkaBroker::connect(url).await?)),
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => Ok(Arc::new(RabbitBroker::connect(url).await?)),
         #[cfg(feature = "remote")]
         "http" | "https" => Ok(Arc::new(RemoteBroker::connect(url).await?)),
         _ => Err(unknown(url)),
@@ -68,6 +78,10 @@ pub fn check_url(url: &str) -> Result<(), BrokerError> {
         _ if url == EMBEDDED => Ok(()),
         #[cfg(feature = "nats")]
         "nats" | "tls" => url.parse::<NatsOptions>().map(drop),
+        #[cfg(feature = "kafka")]
+        "kafka" | "kafkas" => url.parse::<KafkaOptions>().map(drop),
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => url.parse::<RabbitOptions>().map(drop),
         #[cfg(feature = "remote")]
         "http" | "https" => url.parse::<RemoteOptions>().map(drop),
         _ => Err(unknown(url)),
@@ -83,6 +97,8 @@ fn scheme(url: &str) -> &str {
 fn unknown(url: &str) -> BrokerError {
     let mut known = vec![EMBEDDED];
     known.extend(cfg!(feature = "nats").then_some("nats://HOST"));
+    known.extend(cfg!(feature = "kafka").then_some("kafka://HOST:PORT"));
+    known.extend(cfg!(feature = "rabbitmq").then_some("amqp://HOST"));
     known.extend(cfg!(feature = "remote").then_some("http://HOST:PORT"));
     let given = match scheme(url) {
         "" => "the URL has no scheme".to_owned(),

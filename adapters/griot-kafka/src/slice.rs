@@ -1,0 +1,349 @@
+//! What a member holds of one partition, and which message may be handed out next. Pure: no I/O, no clock.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use bytes::Bytes;
+use griot_events::{Content, Event};
+
+use crate::progress::Progress;
+use crate::seen::Seen;
+
+/// Messages of a partition that were read and are not settled, from the time that the partition is
+/// given to this member until it is taken away.
+///
+/// `R` is the room that a message takes up, until it is settled.
+#[derive(Debug)]
+pub(crate) struct Slice<R> {
+    held: BTreeMap<i64, Held<R>>,
+    /// What may be handed out.
+    waiting: BTreeSet<i64>,
+    /// What is not settled though it is not held, since this hands out nothing any more.
+    left: BTreeSet<i64>,
+    is_stopped: bool,
+    /// What was settled before this member was given the partition.
+    before: Progress,
+    /// Behind the last message that was read.
+    read: i64,
+    seen: Seen,
+    /// What was committed last.
+    saved: Option<Progress>,
+}
+
+#[derive(Debug)]
+struct Held<R> {
+    event: Event,
+    /// Handed out, and given back.
+    is_returned: bool,
+    _room: Option<R>,
+}
+
+/// What became of a message that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It waits to be handed out.
+    Taken,
+    /// It was settled before, or one with its id was read before it.
+    Settled,
+}
+
+impl<R> Slice<R> {
+    /// One that goes on where the group was, and remembers so many message ids.
+    pub(crate) fn new(before: Progress, remember: usize) -> Self {
+        Self {
+            held: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            left: BTreeSet::new(),
+            is_stopped: false,
+            read: before.offset(),
+            saved: None,
+            before,
+            seen: Seen::new(remember),
+        }
+    }
+
+    /// Whether a message that arrives has to be held, and so takes up room.
+    pub(crate) fn wants(&self, offset: i64) -> bool {
+        !self.is_stopped && !self.before.covers(offset) && !self.held.contains_key(&offset)
+    }
+
+    /// A message arrived. They do in order.
+    pub(crate) fn receive(&mut self, offset: i64, event: Event, room: Option<R>) -> Arrival {
+        if self.is_stopped {
+            return Arrival::Settled;
+        }
+        let wanted = self.wants(offset);
+        self.read = self.read.max(offset.saturating_add(1));
+        let is_repeated = self.seen.note(&event);
+        if is_repeated || !wanted {
+            return Arrival::Settled;
+        }
+        let held = Held {
+            event,
+            is_returned: false,
+            _room: room,
+        };
+        self.held.insert(offset, held);
+        self.waiting.insert(offset);
+        Arrival::Taken
+    }
+
+    /// Whether there is a message to hand out.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.next().is_some()
+    }
+
+    /// The next message to hand out.
+    pub(crate) fn take(&mut self) -> Option<(i64, Event)> {
+        let offset = self.next()?;
+        self.waiting.remove(&offset);
+        let held = self.held.get(&offset)?;
+        Some((offset, held.event.clone()))
+    }
+
+    /// A message that was given back waits for earlier ones of its key that are out, and later ones of its
+    /// key wait for it.
+    fn next(&self) -> Option<i64> {
+        let mut waits = HashSet::<&Bytes>::new();
+        for offset in &self.waiting {
+            let held = self.held.get(offset)?;
+            let Some(key) = held.event.key() else {
+                return Some(*offset);
+            };
+            let is_free =
+                !waits.contains(key) && !(held.is_returned && self.is_one_out(key, *offset));
+            if is_free {
+                return Some(*offset);
+            }
+            waits.insert(key);
+        }
+        None
+    }
+
+    /// Whether an earlier message of a key is handed out.
+    fn is_one_out(&self, key: &Bytes, before: i64) -> bool {
+        let mut earlier = self.held.range(..before);
+        earlier
+            .any(|(offset, held)| held.event.key() == Some(key) && !self.waiting.contains(offset))
+    }
+
+    /// A message that was handed out is done.
+    pub(crate) fn settle(&mut self, offset: i64) {
+        self.held.remove(&offset);
+        self.waiting.remove(&offset);
+    }
+
+    /// A message that was handed out comes back.
+    pub(crate) fn give_back(&mut self, offset: i64) {
+        if self.is_stopped {
+            self.leave(offset);
+        } else if let Some(held) = self.held.get_mut(&offset)
+            && self.waiting.insert(offset)
+        {
+            held.is_returned = true;
+            held.event = again(&held.event);
+        }
+    }
+
+    /// Takes in and hands out nothing any more; what waited takes up no room.
+    pub(crate) fn stop(&mut self) {
+        self.is_stopped = true;
+        for offset in std::mem::take(&mut self.waiting) {
+            self.leave(offset);
+        }
+    }
+
+    fn leave(&mut self, offset: i64) {
+        if self.held.remove(&offset).is_some() {
+            self.left.insert(offset);
+        }
+    }
+
+    /// Messages that are handed out.
+    pub(crate) fn out(&self) -> usize {
+        self.held.len().saturating_sub(self.waiting.len())
+    }
+
+    /// How far the group has come.
+    pub(crate) fn progress(&self) -> Progress {
+        let held = self.held.keys().chain(&self.left);
+        let to_come = self.before.unsettled.range(self.read..);
+        Progress {
+            unsettled: held.chain(to_come).copied().collect(),
+            next: self.before.next.max(self.read),
+        }
+    }
+
+    /// How far the group has come, where that is not committed.
+    pub(crate) fn unsaved(&self) -> Option<Progress> {
+        let progress = self.progress();
+        let known = self.saved.as_ref().unwrap_or(&self.before);
+        (progress != *known).then_some(progress)
+    }
+
+    /// So much is committed.
+    pub(crate) fn save(&mut self, progress: Progress) {
+        self.saved = Some(progress);
+    }
+}
+
+/// The event as it is when it was delivered once more.
+fn again(event: &Event) -> Event {
+    let (partition, offset) = event.position();
+    Event::new(Content {
+        topic: event.topic().to_owned(),
+        key: event.key().cloned(),
+        headers: event.headers().clone(),
+        payload: event.payload().clone(),
+        partition,
+        offset,
+        published_at: event.published_at(),
+        redelivered: event.redelivered().saturating_add(1),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use griot_events::{Headers, MESSAGE_ID, Partition};
+
+    use super::*;
+
+    fn event(offset: i64, key: &'static str, id: &'static str) -> Event {
+        let id = (!id.is_empty()).then_some((MESSAGE_ID, id));
+        Event::new(Content {
+            topic: "orders".to_owned(),
+            key: (!key.is_empty()).then(|| Bytes::from_static(key.as_bytes())),
+            headers: id.into_iter().collect::<Headers>(),
+            payload: Bytes::new(),
+            partition: Partition(0),
+            offset: offset.unsigned_abs(),
+            published_at: None,
+            redelivered: 0,
+        })
+    }
+
+    fn slice(before: Progress, messages: &[(i64, &'static str)]) -> Slice<()> {
+        let mut slice = Slice::new(before, 16);
+        for (offset, key) in messages {
+            slice.receive(*offset, event(*offset, key, ""), None);
+        }
+        slice
+    }
+
+    fn take_all(slice: &mut Slice<()>) -> Vec<i64> {
+        std::iter::from_fn(|| slice.take().map(|(offset, _)| offset)).collect()
+    }
+
+    fn progress(unsettled: &[i64], next: i64) -> Progress {
+        Progress {
+            unsettled: unsettled.iter().copied().collect(),
+            next,
+        }
+    }
+
+    #[test]
+    fn the_lowest_unsettled_is_committed_and_what_is_settled_beyond() {
+        // There is no 3: Kafka counts what is no message, too.
+        let mut slice = slice(
+            Progress::default(),
+            &[(0, "a"), (1, "b"), (2, "c"), (4, "d")],
+        );
+        assert_eq!(take_all(&mut slice), [0, 1, 2, 4]);
+        assert_eq!(slice.progress(), progress(&[0, 1, 2, 4], 5));
+        slice.settle(1);
+        slice.settle(4);
+        assert_eq!(slice.progress(), progress(&[0, 2], 5));
+        slice.settle(0);
+        slice.settle(2);
+        assert_eq!(slice.progress(), progress(&[], 5));
+        assert_eq!(slice.out(), 0);
+    }
+
+    #[test]
+    fn what_is_committed_is_not_committed_again() {
+        let mut slice = slice(progress(&[], 7), &[]);
+        assert_eq!(slice.unsaved(), None);
+        slice.receive(7, event(7, "a", ""), None);
+        take_all(&mut slice);
+        slice.settle(7);
+        let unsaved = slice.unsaved().unwrap();
+        assert_eq!(unsaved, progress(&[], 8));
+        slice.save(unsaved);
+        assert_eq!(slice.unsaved(), None);
+    }
+
+    #[test]
+    fn what_another_member_settled_is_not_handed_out_also_if_this_one_goes_early() {
+        let mut slice = slice(
+            progress(&[3, 5, 9], 10),
+            &[(2, "a"), (3, "a"), (4, "a"), (5, "a")],
+        );
+        assert_eq!(take_all(&mut slice), [3, 5]);
+        slice.settle(3);
+        assert_eq!(slice.progress(), progress(&[5, 9], 10));
+        slice.settle(5);
+        assert_eq!(slice.progress(), progress(&[9], 10));
+        slice.receive(10, event(10, "a", ""), None);
+        // The message at 9 is no more.
+        assert_eq!(slice.progress(), progress(&[10], 11));
+    }
+
+    #[test]
+    fn a_message_given_back_comes_before_later_ones_of_its_key() {
+        let messages = [(1, "a"), (2, "b"), (3, "a"), (4, "a")];
+        let mut slice = slice(progress(&[], 1), &messages);
+        for expected in [1, 2, 3] {
+            assert_eq!(slice.take().map(|(offset, _)| offset), Some(expected));
+        }
+        // Given back from behind: 3 waits for 1, and 4 for 3.
+        slice.give_back(3);
+        assert_eq!(take_all(&mut slice), [] as [i64; 0]);
+        slice.give_back(1);
+        let (offset, event) = slice.take().unwrap();
+        assert_eq!((offset, event.redelivered()), (1, 1));
+        assert_eq!(take_all(&mut slice), [] as [i64; 0]);
+        slice.settle(1);
+        assert_eq!(take_all(&mut slice), [3, 4]);
+    }
+
+    #[test]
+    fn messages_without_a_key_wait_for_nothing() {
+        let mut slice = slice(Progress::default(), &[(0, ""), (1, ""), (2, "a")]);
+        take_all(&mut slice);
+        slice.give_back(1);
+        assert_eq!(take_all(&mut slice), [1]);
+    }
+
+    #[test]
+    fn a_message_id_that_was_seen_is_settled_also_where_it_was_seen_before() {
+        let mut slice = Slice::<()>::new(progress(&[], 2), 2);
+        assert_eq!(slice.receive(1, event(1, "a", "x"), None), Arrival::Settled);
+        assert_eq!(slice.receive(2, event(2, "a", "x"), None), Arrival::Settled);
+        assert_eq!(slice.receive(3, event(3, "a", "y"), None), Arrival::Taken);
+        assert_eq!(slice.receive(4, event(4, "a", "y"), None), Arrival::Settled);
+        assert_eq!(slice.progress(), progress(&[3], 5));
+        // Two ids are remembered, and `x` is the third.
+        slice.receive(5, event(5, "a", "z"), None);
+        assert_eq!(slice.receive(6, event(6, "a", "x"), None), Arrival::Taken);
+    }
+
+    #[test]
+    fn where_nothing_is_remembered_every_message_is_handed_out() {
+        let mut slice = Slice::<()>::new(Progress::default(), 0);
+        for offset in [0, 1] {
+            let arrival = slice.receive(offset, event(offset, "a", "x"), None);
+            assert_eq!(arrival, Arrival::Taken);
+        }
+    }
+
+    #[test]
+    fn a_stopped_slice_hands_out_nothing_and_keeps_what_is_not_settled() {
+        let mut slice = slice(Progress::default(), &[(0, "a"), (1, "b"), (2, "c")]);
+        slice.take();
+        slice.stop();
+        assert_eq!((take_all(&mut slice), slice.out()), (vec![], 1));
+        assert_eq!(slice.progress(), progress(&[0, 1, 2], 3));
+        slice.receive(3, event(3, "a", ""), None);
+        slice.settle(0);
+        assert_eq!(slice.progress(), progress(&[1, 2], 3));
+    }
+}
