@@ -50,6 +50,9 @@ pub(crate) enum Failure {
         /// Why it cannot be used.
         source: BrokerError,
     },
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output")]
+    Output(#[source] std::io::Error),
     /// The services did not start.
     #[error(
         "cannot start {services}; `griot serve --help` says what to do about a data directory that does not open"

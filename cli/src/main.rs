@@ -10,6 +10,7 @@ mod limits;
 mod load;
 mod log;
 mod metrics;
+mod publish;
 mod serve;
 mod server;
 mod services;
@@ -17,6 +18,7 @@ mod settings;
 mod shell;
 mod signals;
 mod span;
+mod subscribe;
 mod verify;
 
 use std::process::ExitCode;
@@ -58,6 +60,8 @@ enum Command {
     Backends(backends::Arguments),
     Load(load::Arguments),
     Verify(verify::Arguments),
+    Publish(publish::Arguments),
+    Subscribe(subscribe::Arguments),
 }
 
 const EXAMPLES: &str = "\
@@ -67,6 +71,8 @@ Examples:
     -d '{\"customer\":\"CUST-001\",\"merchant\":\"MRCN-001\",\"payment\":\"CARD-001\",\"items\":[{\"id\":\"IT-001\",\"qty\":1}]}'
   griot load orders --to http://localhost:7070 --orders 10000 --concurrency 64
   griot verify alarms                           whether the alarms keep their promises
+  griot publish greetings '{\"text\":\"hello\"}'  to the embedded broker of `griot serve` on this machine
+  griot subscribe greetings                     prints each message as a line of JSON
 
 Exit codes: 0 done, 1 it could not be done, 2 a flag, a configuration key or a value is wrong.";
 
@@ -104,6 +110,14 @@ fn run(griot: Griot, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Verify(arguments) => {
             log::start(griot.log_format, Level::WARN);
             runtime.block_on(verify::run(arguments))
+        }
+        Command::Publish(arguments) => {
+            log::start(griot.log_format, Level::WARN);
+            runtime.block_on(publish::run(arguments))
+        }
+        Command::Subscribe(arguments) => {
+            log::start(griot.log_format, Level::WARN);
+            runtime.block_on(subscribe::run(arguments))
         }
     };
     runtime.shutdown_timeout(RUNTIME_STOP_MAX);

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Kafka from Maven: one node that is broker and controller (KRaft).
 #
-# Three listeners: CLIENT for everybody; PROXIED, which tells clients that the broker lives at the port `toxic`, where a
+# Four listeners: CLIENT for everybody; SECURED for those who speak TLS and prove who they are; PROXIED, which tells clients that the broker lives at the port `toxic`, where a
 # test lets Toxiproxy listen (a client goes where the broker says it lives, past any proxy that it was first sent to);
 # CONTROLLER for itself.
 
@@ -12,10 +12,12 @@ kafka_install() {
   maven_install "kafka-$KAFKA_VERSION" "org.apache.kafka:kafka_2.13:$KAFKA_VERSION" \
     "org.apache.kafka:kafka-tools:$KAFKA_VERSION" "org.apache.logging.log4j:log4j-slf4j-impl:$KAFKA_LOG4J_VERSION"
 }
-kafka_ports() { echo client controller proxied toxic; }
+kafka_ports() { echo client controller proxied toxic secured; }
 kafka_signal() { echo TERM; }
 kafka_exports() {
   echo "GRIOT_TEST_KAFKA=kafka://127.0.0.1:$(port kafka client)"
+  echo "GRIOT_TEST_KAFKA_SECURED=127.0.0.1:$(port kafka secured)"
+  echo "GRIOT_TEST_KAFKA_SECURED_CA=$ROOT/kafka/secured.pem"
   echo "GRIOT_TEST_KAFKA_TOXIC=kafka://127.0.0.1:$(port kafka toxic)"
   echo "GRIOT_TEST_KAFKA_TOXIC_UPSTREAM=127.0.0.1:$(port kafka proxied)"
 }
@@ -30,10 +32,18 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$(port kafka controller)
 controller.listener.names=CONTROLLER
-listeners=CLIENT://127.0.0.1:$(port kafka client),PROXIED://127.0.0.1:$(port kafka proxied),CONTROLLER://127.0.0.1:$(port kafka controller)
-advertised.listeners=CLIENT://127.0.0.1:$(port kafka client),PROXIED://127.0.0.1:$(port kafka toxic)
-listener.security.protocol.map=CLIENT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=CLIENT://127.0.0.1:$(port kafka client),PROXIED://127.0.0.1:$(port kafka proxied),SECURED://127.0.0.1:$(port kafka secured),CONTROLLER://127.0.0.1:$(port kafka controller)
+advertised.listeners=CLIENT://127.0.0.1:$(port kafka client),PROXIED://127.0.0.1:$(port kafka toxic),SECURED://127.0.0.1:$(port kafka secured)
+listener.security.protocol.map=CLIENT:PLAINTEXT,PROXIED:PLAINTEXT,SECURED:SASL_SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=CLIENT
+listener.name.secured.ssl.keystore.location=$ROOT/kafka/secured.p12
+listener.name.secured.ssl.keystore.type=PKCS12
+listener.name.secured.ssl.keystore.password=griot-griot
+listener.name.secured.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.secured.plain.sasl.jaas.config=$(login plain.Plain) user_griot="griot";
+listener.name.secured.scram-sha-256.sasl.jaas.config=$(login scram.Scram);
+listener.name.secured.scram-sha-512.sasl.jaas.config=$(login scram.Scram);
+listener.name.secured.oauthbearer.sasl.jaas.config=$(login oauthbearer.OAuthBearer) unsecuredLoginStringClaim_sub="griot";
 log.dirs=$ROOT/kafka/data
 default.replication.factor=1
 min.insync.replicas=1
@@ -52,6 +62,19 @@ group.initial.rebalance.delay.ms=0
 CONF
 }
 
+login() { echo "org.apache.kafka.common.security.$1LoginModule required"; }
+
+# Signed by itself, so it is its own authority.
+kafka_certificate() {
+  local keytool store=$ROOT/kafka/secured.p12
+  [ ! -e "$ROOT/kafka/secured.pem" ] || return 0
+  keytool=$(dirname "$(java_between 17 99)")/keytool
+  "$keytool" -genkeypair -alias kafka -keyalg EC -dname CN=127.0.0.1 -ext san=ip:127.0.0.1 -validity 3650 \
+    -keystore "$store" -storetype PKCS12 -storepass griot-griot >>"$ROOT/kafka/log" 2>&1
+  "$keytool" -exportcert -rfc -alias kafka -keystore "$store" -storepass griot-griot \
+    -file "$ROOT/kafka/secured.pem" >>"$ROOT/kafka/log" 2>&1
+}
+
 kafka_logging() {
   cat <<CONF
 appender.console.type=Console
@@ -65,16 +88,18 @@ CONF
 
 kafka_java() { # HEAP LEVEL
   kafka_logging "$2" >"$ROOT/kafka/log4j2-$2.properties"
-  printf '%s\n' "$(java_between 17 99)" -Xms64m "-Xmx$1" -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError \
+  printf '%s\n' "$(java_between 17 99)" -Xms64m "-Xmx$1" -XX:TieredStopAtLevel=1 -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError \
     -Dlog4j2.configurationFile="file:$ROOT/kafka/log4j2-$2.properties" -cp "$ROOT/jars/kafka-$KAFKA_VERSION/*"
 }
 
 kafka_start() {
   local java
+  kafka_certificate
   kafka_properties >"$ROOT/kafka/server.properties"
   if [ ! -e "$ROOT/kafka/data/meta.properties" ]; then
     mapfile -t java < <(kafka_java 128m warn)
     "${java[@]}" kafka.tools.StorageTool format --ignore-formatted --cluster-id Z3Jpb3QtdGVzdHMtb25lMQ \
+      --add-scram 'SCRAM-SHA-256=[name=griot,password=griot]' --add-scram 'SCRAM-SHA-512=[name=griot,password=griot]' \
       --config "$ROOT/kafka/server.properties" >>"$ROOT/kafka/log" 2>&1
   fi
   mapfile -t java < <(kafka_java 512m info)

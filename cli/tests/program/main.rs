@@ -12,6 +12,7 @@ mod backends;
 mod bad_input;
 mod full_disk;
 mod kill_loop;
+mod messages;
 mod ordering;
 mod overload;
 mod process;

@@ -192,7 +192,7 @@ pub(crate) async fn ends(
     (code, written)
 }
 
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_griot"));
     let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned());
     command

@@ -55,6 +55,9 @@ use crate::{Answer, BatchHandler, BoxFuture, DeadLetter, Event, Handler};
 /// **Batches**: a handler of [`on_batch`](Router::on_batch) gets many events at once, a `Vec` of them,
 /// as a [`Consumer`](crate::Consumer) gathers them; [`Batch`] says how.
 ///
+/// An event costs one allocation from router to answer, the handler's future, beside what the handler
+/// needs; with [`DefaultStack`](crate::layer::DefaultStack) around it two.
+///
 /// Once its state is there ([`with_state`](Router::with_state); `()` needs none) it is a
 /// [`tower::Service`], cheap to clone.
 ///

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::acked::Acked;
 use super::slice::{Slice, admits};
+use super::source::{PAGE_MESSAGES_MAX, PAGE_MESSAGES_MIN};
 
 /// How long a member may take to let go of a slice.
 pub const REVOCATION_MAX: Duration = Duration::from_secs(30);
@@ -65,12 +66,13 @@ struct Out {
     deadline: Option<Instant>,
 }
 
-/// What a member is to read: from which sequence, up to which.
+/// What a member is to read: from which sequence, up to which, and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) slice: Slice,
     pub(super) from: u64,
     pub(super) to: u64,
+    pub(super) limit: usize,
 }
 
 /// A message that is the member's: the number of this delivery, and how many there were before.
@@ -223,27 +225,23 @@ impl Group {
         if member.out >= member.in_flight_max {
             return None;
         }
-        let ready = |(slice, progress): (&Slice, &Progress)| {
-            let mine = progress.owner == Some(id) && progress.moving.is_none();
-            let (from, to) = match progress.back.first() {
-                Some(&first) => (first, progress.tip),
-                None => (progress.next, progress.tip),
-            };
-            (mine && from <= to).then(|| Wanted {
-                slice: slice.clone(),
-                from,
-                to,
-            })
-        };
+        let ready = self.slices.iter().filter_map(|(slice, progress)| {
+            let (from, to) = progress.ready(id)?;
+            Some((slice, from, to))
+        });
+        let ready: Vec<_> = ready.collect();
         let after = |slice: &Slice| member.looked.as_ref().is_some_and(|looked| slice > looked);
-        let wanted = self
-            .slices
-            .iter()
-            .filter(|(slice, _)| after(slice))
-            .find_map(ready);
-        let wanted = wanted.or_else(|| self.slices.iter().find_map(ready))?;
-        member.looked = Some(wanted.slice.clone());
-        Some(wanted)
+        let next = ready.iter().find(|(slice, ..)| after(slice));
+        let &(slice, from, to) = next.or(ready.first())?;
+        member.looked = Some(slice.clone());
+        // All slices that have something come to be in flight together, so that as many keys do.
+        let limit = member.in_flight_max / ready.len() / 2;
+        Some(Wanted {
+            slice: slice.clone(),
+            from,
+            to,
+            limit: limit.clamp(PAGE_MESSAGES_MIN, PAGE_MESSAGES_MAX),
+        })
     }
 
     /// Whether the member may have one more.
@@ -413,6 +411,13 @@ impl Group {
 }
 
 impl Progress {
+    /// Where its owner finds its next messages: from which, up to which.
+    fn ready(&self, owner: MemberId) -> Option<(u64, u64)> {
+        let from = self.back.first().copied().unwrap_or(self.next);
+        let mine = self.owner == Some(owner) && self.moving.is_none();
+        (mine && from <= self.tip).then_some((from, self.tip))
+    }
+
     fn is_out(&self, seq: u64, delivery: u64) -> bool {
         let out = self.out.get(&seq);
         out.is_some_and(|out| out.delivery == delivery)

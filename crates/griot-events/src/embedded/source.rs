@@ -17,8 +17,11 @@ use super::slice::Slice;
 use super::{Handles, record};
 use crate::{BoxFuture, BrokerError, Delivery, Event, Incoming, Receipt, Source};
 
-/// Messages that a member reads from the journal at a time.
+/// Messages that a member reads from the journal at a time, at most.
 pub const PAGE_MESSAGES_MAX: usize = 256;
+
+/// As many as that it reads at a time where there are, however few of a slice may be in flight.
+pub(super) const PAGE_MESSAGES_MIN: usize = 8;
 
 /// A member's place in its group; dropped, it leaves.
 pub(super) struct Member {
@@ -57,19 +60,11 @@ impl Member {
         let Some(group) = state.group_mut(&self.group) else {
             return Step::End;
         };
-        let revoked = group.revoked(self.id);
-        if !revoked.is_empty() {
-            return Step::Give(self.revoke(revoked));
+        if let Some(incoming) = self.give(group, wants, now) {
+            return Step::Give(incoming);
         }
         if wants == Wants::Changes {
             return Step::Wait(group.expire(now));
-        }
-        while group.has_room(self.id)
-            && let Some((slice, event)) = self.page.pop_front()
-        {
-            if let Some(taken) = group.take(self.id, &slice, event.seq.get(), now) {
-                return Step::Give(Incoming::Delivery(self.deliver(&slice, event, &taken)));
-            }
         }
         // What comes back now goes before what is left of the page: that is read again.
         let deadline = group.expire(now);
@@ -77,6 +72,23 @@ impl Member {
             Some(wanted) => Step::Read(wanted),
             None => Step::Wait(deadline),
         }
+    }
+
+    /// What need not be waited for.
+    fn give(&mut self, group: &mut Group, wants: Wants, now: Instant) -> Option<Incoming> {
+        let revoked = group.revoked(self.id);
+        if !revoked.is_empty() {
+            return Some(self.revoke(revoked));
+        }
+        while wants == Wants::Everything
+            && group.has_room(self.id)
+            && let Some((slice, event)) = self.page.pop_front()
+        {
+            if let Some(taken) = group.take(self.id, &slice, event.seq.get(), now) {
+                return Some(Incoming::Delivery(self.deliver(&slice, event, &taken)));
+            }
+        }
+        None
     }
 
     fn deliver(&self, slice: &Slice, event: RecordedEvent, taken: &Taken) -> Delivery {
@@ -139,7 +151,7 @@ impl Member {
         let range = SeqRange {
             from: Seq(wanted.from),
             to: Seq(wanted.to),
-            limit: PAGE_MESSAGES_MAX,
+            limit: wanted.limit,
         };
         let events = self.handles.journal.events(&entity, range).await;
         let events = events.map_err(unreachable)?;
@@ -171,6 +183,16 @@ impl Source for Member {
 
     fn next_change(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
         Box::pin(self.hear(Wants::Changes))
+    }
+
+    fn at_hand(&mut self) -> Option<Incoming> {
+        let handles = Arc::clone(&self.handles);
+        let mut state = handles.shared.lock();
+        if state.closed {
+            return None;
+        }
+        let group = state.group_mut(&self.group)?;
+        self.give(group, Wants::Everything, Instant::now())
     }
 
     fn lease(&self) -> Option<Duration> {

@@ -1,6 +1,6 @@
 //! A span around every event, in the trace that its message came in.
 
-use tracing::field::{Empty, debug};
+use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::{Around, Next, TRACEPARENT, TRACESTATE, TraceContext, put_header};
@@ -25,8 +25,11 @@ impl Around for Trace {
         let handled = next.run(event.clone());
         let handled = context.scope(handled).instrument(span.clone());
         let mut answer = handled.await;
-        span.record("outcome", answer.outcome(event.all().len()));
-        span.record("attempts", event.attempts());
+        tracing::record_all!(
+            span,
+            outcome = answer.outcome(event.all().len()),
+            attempts = event.attempts()
+        );
         if let Answer::Publish(publications) = &mut answer {
             let state = parent.and(event.headers().get(TRACESTATE));
             for publication in publications {
@@ -40,34 +43,27 @@ impl Around for Trace {
     }
 }
 
+/// All that is known is said at once: each later word costs the subscriber as much as the first ones.
 fn span(event: &Event, parent: Option<TraceContext>, context: TraceContext) -> Span {
     let (partition, offset) = event.position();
-    let span = tracing::info_span!(
+    // What stands here is evaluated only where somebody listens.
+    tracing::info_span!(
         "event",
         topic = event.topic(),
         event = event.name(),
-        key = Empty,
+        key = event
+            .key()
+            .map(|key| String::from_utf8_lossy(key))
+            .as_deref(),
         partition = partition.0,
         offset,
         redelivered = event.redelivered(),
         events = event.all().len(),
-        trace_id = Empty,
-        span_id = Empty,
-        parent_span_id = Empty,
-        correlation_id = Empty,
+        trace_id = debug(context.trace_id()),
+        span_id = debug(context.span_id()),
+        parent_span_id = parent.map(|parent| debug(parent.span_id())),
+        correlation_id = event.correlation_id(),
         outcome = Empty,
         attempts = Empty,
-    );
-    if !span.is_disabled() {
-        if let Some(key) = event.key() {
-            span.record("key", &*String::from_utf8_lossy(key));
-        }
-        span.record("trace_id", debug(context.trace_id()));
-        span.record("span_id", debug(context.span_id()));
-        if let Some(parent) = parent {
-            span.record("parent_span_id", debug(parent.span_id()));
-        }
-        span.record("correlation_id", event.correlation_id());
-    }
-    span
+    )
 }

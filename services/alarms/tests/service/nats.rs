@@ -1,6 +1,7 @@
 //! The service on NATS, where there is a server.
 
-use crate::service::{DEADLINE, Stand, until};
+use crate::service::{DEADLINE, Service, Stand, until};
+use crate::sharing::few;
 use crate::verifying::patient;
 use async_nats::Client;
 use futures_util::StreamExt;
@@ -33,19 +34,20 @@ async fn stand(url: &str) -> Stand {
 async fn alarms_run_on_nats_and_anybody_publishes_with_core_nats() {
     let Some(url) = running() else { return };
     let stand = stand(&url).await;
-    let one = stand.service().await;
-    let _other = stand.service().await;
+    let service = stand.service().await;
     verify(Arc::clone(&stand.broker), patient()).await.unwrap();
-    core_nats(&stand, &async_nats::connect(&url).await.unwrap()).await;
-    drop(one);
-    verify(Arc::clone(&stand.broker), patient()).await.unwrap();
+    core_nats(&service, &async_nats::connect(&url).await.unwrap()).await;
+    let other = stand.service().await;
+    verify(Arc::clone(&stand.broker), few()).await.unwrap();
+    drop(service);
+    verify(Arc::clone(&stand.broker), few()).await.unwrap();
+    assert_eq!(other.alarms.ready(), Ok(()));
 }
 
 /// What a program does that has never heard of streams.
-async fn core_nats(stand: &Stand, client: &Client) {
+async fn core_nats(service: &Service, client: &Client) {
     let user = format!("nats-{:x}", fastrand::u64(..));
     let mut digests = client.subscribe("AlarmDigest").await.unwrap();
-    let service = stand.service().await;
     let at = "2026-01-31T13:00:00.123456789+01:00";
     let warning = json!({"AlarmID": "oven", "UserID": user, "Status": "WARNING", "ChangedAt": at});
     for payload in [warning.to_string(), warning.to_string()] {

@@ -44,6 +44,17 @@ fn slices_are_shared_evenly_whoever_comes_and_goes() {
 }
 
 #[test]
+fn a_member_reads_so_few_of_a_slice_that_all_of_them_are_in_flight_together() {
+    let (mut group, slices, now) = group();
+    group.join(1, member(), now);
+    let read: Vec<_> = slices.iter().map_while(|_| group.wanted(1)).collect();
+    let all: BTreeSet<_> = read.iter().map(|wanted| &wanted.slice).collect();
+    assert_eq!(all.len(), slices.len());
+    let most: usize = read.iter().map(|wanted| wanted.limit).sum();
+    assert!(most <= 1_000, "{most}");
+}
+
+#[test]
 fn a_slice_with_messages_out_is_moved_when_it_is_released_or_its_time_is_up() {
     for releases in [true, false] {
         let (mut group, slices, now) = group();
