@@ -198,19 +198,28 @@ impl Publisher {
 
     /// The channel of all publications; a new one where it is gone.
     async fn channel(&self) -> Result<Channel, BrokerError> {
-        let mut current = self.channel.lock().await;
-        if let Some(channel) = &*current
-            && channel.status().connected()
-        {
-            return Ok(channel.clone());
+        if let Some(channel) = open(self.channel.lock().await.as_ref()) {
+            return Ok(channel);
         }
-        let channel = self.link.channel(WHAT).await?;
+        // Not while it is locked: without a connection all keys wait at once, not one after another.
+        let connection = self.link.connection().await?;
+        let mut current = self.channel.lock().await;
+        if let Some(channel) = open(current.as_ref()) {
+            return Ok(channel);
+        }
+        let channel = self.link.answer(WHAT, connection.create_channel()).await?;
+        let channel = channel.map_err(|error| fault::of(WHAT, error))?;
         let confirming = channel.confirm_select(ConfirmSelectOptions::default());
         let confirming = self.link.answer(WHAT, confirming).await?;
         confirming.map_err(|error| fault::of(WHAT, error))?;
         *current = Some(channel.clone());
         Ok(channel)
     }
+}
+
+/// A channel that can be published on.
+fn open(channel: Option<&Channel>) -> Option<Channel> {
+    channel.filter(|channel| channel.status().connected()).cloned()
 }
 
 /// Those without a key, and the others by key.

@@ -33,6 +33,10 @@ mod on_a_running_server {
         Some(url) => Running(url),
         None => return,
     });
+    griot_testkit::broker_kill_suite!(match rig::running() {
+        Some(url) => Running(url),
+        None => return,
+    });
 }
 
 mod on_a_server_that_is_killed {

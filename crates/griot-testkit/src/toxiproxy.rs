@@ -13,7 +13,7 @@ use std::sync::{Arc, Once};
 use std::{env, fmt};
 
 use griot_events::Broker;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{copy, copy_bidirectional, sink};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,13 +48,7 @@ impl ToxicProxy {
             listen,
             relay: Relay::start(upstream).await,
         };
-        // What an earlier test left at this address.
-        proxy.ask(Method::DELETE, "", None).await;
-        let upstream = proxy.relay.address.to_string();
-        let new = json!({ "name": proxy.name, "listen": listen.to_string(), "upstream": upstream });
-        let made = proxy.client.post(&proxy.proxies).body(new.to_string());
-        let made = made.send().await.expect("Toxiproxy answers");
-        assert!(made.status().is_success(), "{}", made.text().await.unwrap());
+        proxy.make().await;
         proxy
     }
 
@@ -82,7 +76,7 @@ impl ToxicProxy {
                 let latency = json!({ "latency": LATE.as_millis() });
                 self.add("latency", down, latency).await;
             }
-            Trouble::Cut => self.enable(false).await,
+            Trouble::Cut => self.remove().await,
             Trouble::HalfOpen(way) => {
                 let stream = if way == Way::ToServer { up } else { down };
                 // Never ends, and swallows what is sent.
@@ -92,46 +86,45 @@ impl ToxicProxy {
         }
     }
 
-    /// Ends every trouble.
+    /// Ends every trouble, and every connection: to take a toxic away from one whose client has gone makes
+    /// Toxiproxy hang.
     ///
     /// # Panics
     ///
     /// When Toxiproxy does not answer.
     pub async fn heal(&self) {
-        self.enable(true).await;
-        let toxics = self.ask(Method::GET, "/toxics", None).await;
-        for toxic in toxics.as_array().unwrap() {
-            let name = toxic["name"].as_str().unwrap();
-            self.ask(Method::DELETE, &format!("/toxics/{name}"), None)
-                .await;
-        }
+        self.make().await;
+    }
+
+    /// Makes it anew, also where an earlier test left one at this address.
+    async fn make(&self) {
+        self.remove().await;
+        let (name, listen) = (&self.name, self.listen.to_string());
+        let upstream = self.relay.address.to_string();
+        let proxy = json!({ "name": name, "listen": listen, "upstream": upstream });
+        let request = self.client.post(&self.proxies).body(proxy.to_string());
+        done(request).await;
+    }
+
+    async fn remove(&self) {
+        let url = format!("{}/{}", self.proxies, self.name);
+        let answer = self.client.delete(url).send().await;
+        let answer = answer.expect("Toxiproxy answers");
+        let gone = answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND;
+        assert!(gone, "{}", answer.text().await.unwrap());
     }
 
     async fn add(&self, kind: &str, stream: &str, attributes: Value) {
         let toxic = json!({ "type": kind, "stream": stream, "attributes": attributes });
-        self.ask(Method::POST, "/toxics", Some(toxic)).await;
+        let url = format!("{}/{}/toxics", self.proxies, self.name);
+        done(self.client.post(url).body(toxic.to_string())).await;
     }
+}
 
-    async fn enable(&self, enabled: bool) {
-        let change = json!({ "enabled": enabled });
-        self.ask(Method::POST, "", Some(change)).await;
-    }
-
-    /// A request about this proxy.
-    async fn ask(&self, method: Method, what: &str, body: Option<Value>) -> Value {
-        let url = format!("{}/{}{what}", self.proxies, self.name);
-        let request = self.client.request(method.clone(), &url);
-        let request = match body {
-            Some(body) => request.body(body.to_string()),
-            None => request,
-        };
-        let answer = request.send().await.expect("Toxiproxy answers");
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
-        let gone = method == Method::DELETE && status == StatusCode::NOT_FOUND;
-        assert!(status.is_success() || gone, "{method} {url}: {text}");
-        serde_json::from_str(&text).unwrap_or_default()
-    }
+async fn done(request: RequestBuilder) {
+    let answer = request.send().await.expect("Toxiproxy answers");
+    let done = answer.status().is_success();
+    assert!(done, "{}", answer.text().await.unwrap());
 }
 
 /// A port below those that the kernel takes for outgoing connections: a client that tries again and

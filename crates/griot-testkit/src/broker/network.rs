@@ -109,7 +109,7 @@ pub async fn g10_a_publisher_that_reaches_nobody_is_told_so_and_keeps_nothing(
     network: &impl BrokerNetwork,
 ) {
     const PUBLISHERS: u64 = 8;
-    const ROUNDS: u64 = 8;
+    const ROUNDS: u64 = 4;
     const MESSAGES: u64 = 128;
     let bench = Arc::new(Bench::open(network).await);
     bench.publish("orders", "k", [0]).await;
