@@ -73,6 +73,13 @@ pub(crate) fn connecting(error: Error) -> BrokerError {
     }
 }
 
+/// There is no connection now.
+pub(crate) fn unconnected() -> BrokerError {
+    let text = "not connected to RabbitMQ: is the server running?";
+    let error = std::io::Error::new(std::io::ErrorKind::NotConnected, text);
+    BrokerError::Unreachable(Arc::new(error))
+}
+
 /// No answer for so long.
 pub(crate) fn late(what: &str, after: Duration) -> BrokerError {
     let text = format!("{what}: no answer of RabbitMQ for {} ms", after.as_millis());

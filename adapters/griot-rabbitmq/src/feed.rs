@@ -238,12 +238,13 @@ impl Feed {
 
     /// Claims the seat where that was not done, and keeps to it until it is to stop.
     async fn sit_down(&mut self, seat: Option<Place>, stop: &mut Stop) -> Result<(), BrokerError> {
-        let place = match seat {
-            Some(place) => Ok(place),
-            None => tokio::select! {
+        let place = if let Some(place) = seat {
+            Ok(place)
+        } else {
+            tokio::select! {
                 () = stop.wait() => return Ok(()),
                 place = self.again() => place,
-            },
+            }
         };
         match place {
             Ok(place) => self.sit(place, stop).await,

@@ -79,11 +79,10 @@ impl Link {
 
     /// Asks whether the server is there.
     pub(crate) async fn check(&self) -> Result<(), BrokerError> {
-        let what = "RabbitMQ";
         if self.current.borrow().is_none() {
-            return Err(fault::late(what, Duration::ZERO));
+            return Err(fault::unconnected());
         }
-        self.channel(what).await.map(drop)
+        self.channel("a channel").await.map(drop)
     }
 
     /// A channel of its own.

@@ -25,6 +25,13 @@ struct Papers {
     folder: TempDir,
 }
 
+/// Whom a server lets in.
+enum Clients {
+    Anybody,
+    /// Those whom the authority knows.
+    Known,
+}
+
 impl Papers {
     fn new() -> Self {
         let mut params = CertificateParams::default();
@@ -47,14 +54,14 @@ impl Papers {
         (params.signed_by(&key, &self.authority).unwrap(), key)
     }
 
-    /// Of a server that lets in whom the authority knows, or anybody.
-    fn server(&self, knows: Option<()>) -> ServerConfig {
+    /// Of a server for these clients.
+    fn server(&self, clients: Clients) -> ServerConfig {
         let (certificate, key) = self.signed("localhost");
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder();
-        let config = match knows {
-            None => config.with_no_client_auth(),
-            Some(()) => {
+        let config = match clients {
+            Clients::Anybody => config.with_no_client_auth(),
+            Clients::Known => {
                 let mut roots = RootCertStore::empty();
                 roots.add(self.authority.der().clone()).unwrap();
                 let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
@@ -75,7 +82,7 @@ fn url(host: &str, proxy: &Proxy, settings: &str) -> String {
 async fn messages_travel_over_tls_with_an_authority_of_ones_own() {
     let Some(server) = running() else { return };
     let papers = Papers::new();
-    let proxy = Proxy::with_tls(&server, papers.server(None)).await;
+    let proxy = Proxy::with_tls(&server, papers.server(Clients::Anybody)).await;
     let ca = format!("&ca={}", papers.path().join("ca.pem").display());
     let broker = connect(&url("localhost", &proxy, &ca)).await;
     let topic = topic("tls");
@@ -89,7 +96,7 @@ async fn messages_travel_over_tls_with_an_authority_of_ones_own() {
 async fn a_server_that_is_not_known_is_refused() {
     let Some(server) = running() else { return };
     let papers = Papers::new();
-    let proxy = Proxy::with_tls(&server, papers.server(None)).await;
+    let proxy = Proxy::with_tls(&server, papers.server(Clients::Anybody)).await;
     let ca = format!("&ca={}", papers.path().join("ca.pem").display());
     for url in [url("localhost", &proxy, ""), url("127.0.0.1", &proxy, &ca)] {
         let refused = RabbitBroker::connect(&url).await.unwrap_err();
@@ -108,7 +115,7 @@ async fn a_server_that_is_not_known_is_refused() {
 async fn a_server_that_wants_to_know_its_clients_is_shown_a_certificate() {
     let Some(server) = running() else { return };
     let papers = Papers::new();
-    let proxy = Proxy::with_tls(&server, papers.server(Some(()))).await;
+    let proxy = Proxy::with_tls(&server, papers.server(Clients::Known)).await;
     let (certificate, key) = papers.signed("griot");
     std::fs::write(papers.path().join("cert.pem"), certificate.pem()).unwrap();
     std::fs::write(papers.path().join("key.pem"), key.serialize_pem()).unwrap();
