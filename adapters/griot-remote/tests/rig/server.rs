@@ -93,7 +93,10 @@ impl Server {
         let journal = self.store.open().await;
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
-        let options = EmbeddedOptions { lease: self.lease };
+        let options = EmbeddedOptions {
+            lease: self.lease,
+            ..EmbeddedOptions::default()
+        };
         let opening = EmbeddedBroker::open(journal, options);
         let broker = runtime.spawn(opening).await.unwrap().unwrap();
         let routes = serve_with(Arc::new(broker), self.limits.clone());
