@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::client::Request;
 use async_nats::header::NATS_PIN_ID;
-use async_nats::{Message, Subject, Subscriber};
+use async_nats::{HeaderValue, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use griot_events::{BrokerError, Order};
@@ -113,18 +113,22 @@ impl Share {
     /// There is room for more: wakes the feed where it is worth a request, and the reader where a
     /// message may have waited for this one.
     pub(crate) fn made_room(&self) {
-        if self.wanted() > 0 {
+        let (held, is_waited_for) = {
+            let ledger = self.ledger();
+            (ledger.len(), ledger.has_returned())
+        };
+        if self.wanted(held) > 0 {
             self.wake.notify_one();
         }
-        if self.order == Order::PerKey {
+        if is_waited_for {
             self.reader.notify.notify_one();
         }
     }
 
-    /// How many messages to ask for now; few requests for many rather than many for one.
-    fn wanted(&self) -> usize {
+    /// How many messages to ask for now, with so many held; few requests for many rather than many for
+    /// one.
+    fn wanted(&self, held: usize) -> usize {
         let requested = self.requested.load(Ordering::Acquire);
-        let held = self.ledger().len();
         let room = self
             .in_flight_max
             .saturating_sub(held)
@@ -244,7 +248,8 @@ impl Feed {
         if !self.share.link.is_connected() {
             return;
         }
-        let mut batch = self.share.wanted();
+        let held = self.share.ledger().len();
+        let mut batch = self.share.wanted(held);
         if self.share.order == Order::PerKey && self.share.requested.load(Ordering::Acquire) == 0 {
             // Asking is also the sign of life by which the pin is kept. What is missing while gathering
             // comes on top of what may be in flight.
@@ -344,13 +349,13 @@ impl Feed {
         }
         let pin = message.headers.as_ref();
         let pin = pin.and_then(|headers| headers.get_last(NATS_PIN_ID));
-        let pin = pin.map(|pin| pin.as_str().to_owned());
-        if pin.is_some() && pin != self.pin {
+        let pin = pin.map(HeaderValue::as_str);
+        if pin.is_some() && pin != self.pin.as_deref() {
             tracing::info!(
                 consumer = %self.consumer,
                 "this member is given the topic"
             );
-            self.pin = pin;
+            self.pin = pin.map(str::to_owned);
             self.share.owner.store(true, Ordering::Release);
             self.share.ledger().gather();
         }

@@ -239,6 +239,11 @@ impl Ledger {
         }
     }
 
+    /// Whether messages that were given back wait to be handed out again.
+    pub(crate) fn has_returned(&self) -> bool {
+        self.returned > 0
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.held.len()
     }

@@ -85,6 +85,13 @@ impl Source for NatsSource {
         Box::pin(self.read())
     }
 
+    fn at_hand(&mut self) -> Option<Incoming> {
+        if *self.closing.borrow() {
+            return None;
+        }
+        self.take().map(Incoming::Delivery)
+    }
+
     /// With order per key the adapter keeps the leases itself: a message that ran out while its member
     /// lives would come back behind later ones of its key.
     fn lease(&self) -> Option<Duration> {

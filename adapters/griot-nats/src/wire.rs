@@ -1,7 +1,7 @@
 //! A message as NATS carries it: key and headers as text beside the payload, readable by anybody.
 
-use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use griot_core::{Publication, Timestamp};
 use griot_events::{BrokerError, Content, Event, Headers, MESSAGE_ID, Partition};
@@ -15,6 +15,9 @@ const NAMES: &str = "griot-headers";
 
 /// Headers of the server itself begin so.
 const SERVER: &str = "Nats-";
+
+/// The server's own header with a message's id.
+const SERVER_MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// Where a message lies, from the subject by which it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,56 +107,68 @@ pub(crate) fn place(message: &async_nats::Message) -> Option<Place> {
 }
 
 fn read(map: HeaderMap) -> (Option<Bytes>, Headers) {
-    let mut pairs = match map.get(NAMES) {
-        Some(names) => ordered(&map, names.as_str()),
-        None => sorted(&map),
+    // There are few, so looking through all is faster than by name, which allocates it each time.
+    let all: Vec<_> = map
+        .iter()
+        .map(|(name, values)| (name.as_ref(), values.as_slice()))
+        .collect();
+    let mut pairs = match text_of(&all, NAMES) {
+        Some(names) => ordered(&all, names),
+        None => sorted(&all),
     };
     let key = pairs.iter().position(|(name, _)| name == KEY);
     let key = key.map(|index| pairs.remove(index).1);
     let known = pairs
         .iter()
         .any(|(name, _)| name.eq_ignore_ascii_case(MESSAGE_ID));
-    if let (false, Some(id)) = (known, map.get(NATS_MESSAGE_ID)) {
-        let id = Bytes::copy_from_slice(id.as_str().as_bytes());
+    if let (false, Some(id)) = (known, text_of(&all, SERVER_MESSAGE_ID)) {
+        let id = Bytes::copy_from_slice(id.as_bytes());
         pairs.push((MESSAGE_ID.to_owned(), id));
     }
     (key, pairs.into_iter().collect())
 }
 
+/// Names with all of their values, in no order.
+type Named<'a> = [(&'a str, &'a [HeaderValue])];
+
+fn values_of<'a>(all: &Named<'a>, name: &str) -> &'a [HeaderValue] {
+    let found = all.iter().find(|(other, _)| *other == name);
+    found.map_or(&[], |(_, values)| values)
+}
+
+fn text_of<'a>(all: &Named<'a>, name: &str) -> Option<&'a str> {
+    values_of(all, name).first().map(HeaderValue::as_str)
+}
+
 /// As it was published here.
-fn ordered(map: &HeaderMap, names: &str) -> Vec<(String, Bytes)> {
-    let mut seen = std::collections::HashMap::<&str, usize>::new();
-    let value = |marked: &str, occurrence: usize| {
-        let name = marked.trim_end_matches(':');
-        let text = map.get_all(name).nth(occurrence)?.as_str();
-        let hex = (name != marked).then(|| from_hex(text)).flatten();
-        Some(hex.unwrap_or_else(|| text.as_bytes().to_vec()))
-    };
-    let mut pairs = Vec::new();
+fn ordered(all: &Named<'_>, names: &str) -> Vec<(String, Bytes)> {
+    let mut pairs = Vec::<(String, Bytes)>::with_capacity(all.len());
     for marked in names.split(' ') {
         let name = marked.trim_end_matches(':');
-        let occurrence = seen.entry(name).or_default();
-        if let Some(value) = value(marked, *occurrence) {
-            pairs.push((name.to_owned(), Bytes::from(value)));
-        }
-        *occurrence += 1;
+        let before = pairs.iter().filter(|(other, _)| other == name).count();
+        let Some(text) = values_of(all, name).get(before) else {
+            continue;
+        };
+        let text = text.as_str();
+        let hex = (name != marked).then(|| from_hex(text)).flatten();
+        let value = hex.map_or_else(|| Bytes::copy_from_slice(text.as_bytes()), Bytes::from);
+        pairs.push((name.to_owned(), value));
     }
     pairs
 }
 
 /// As somebody else published it: the order was not kept, so by name.
-fn sorted(map: &HeaderMap) -> Vec<(String, Bytes)> {
-    let mut all: Vec<_> = map.iter().collect();
-    all.sort_by_key(|(name, _)| name.to_string());
-    let mut pairs = Vec::new();
-    for (name, values) in all {
-        let name = name.to_string();
-        for value in values.iter().filter(|_| !name.starts_with(SERVER)) {
-            let value = Bytes::copy_from_slice(value.as_str().as_bytes());
-            pairs.push((name.clone(), value));
-        }
-    }
-    pairs
+fn sorted(all: &Named<'_>) -> Vec<(String, Bytes)> {
+    let mut all = all.to_vec();
+    all.retain(|(name, _)| !name.starts_with(SERVER));
+    all.sort_unstable_by_key(|(name, _)| *name);
+    let values = all.into_iter().flat_map(|(name, values)| {
+        let value = |value: &HeaderValue| Bytes::copy_from_slice(value.as_str().as_bytes());
+        values
+            .iter()
+            .map(move |text| (name.to_owned(), value(text)))
+    });
+    values.collect()
 }
 
 fn is_name(name: &str) -> bool {
@@ -216,6 +231,15 @@ mod tests {
         assert_eq!(key.as_deref(), Some("käy".as_bytes()));
         let expected: Headers = sent.into_iter().collect();
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn names_that_nobody_can_have_sent_are_passed_over() {
+        let mut map = HeaderMap::new();
+        map.insert("a", "1");
+        map.insert(NAMES, "ä a a ::");
+        let (_, headers) = read(map);
+        assert_eq!(headers, [("a", "1")].into_iter().collect());
     }
 
     #[test]

@@ -82,6 +82,13 @@ impl Source for RabbitSource {
         Box::pin(self.read())
     }
 
+    fn at_hand(&mut self) -> Option<Incoming> {
+        if *self.closing.borrow() {
+            return None;
+        }
+        self.take().map(Incoming::Delivery)
+    }
+
     /// The server gives out places, not messages: however long a handler takes, nothing runs out.
     fn lease(&self) -> Option<Duration> {
         None

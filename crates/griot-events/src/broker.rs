@@ -108,6 +108,12 @@ pub trait Source: Send {
         Box::pin(std::future::pending())
     }
 
+    /// What [`next`](Source::next) would give, where it need not be waited for: with it a consumer
+    /// takes many in one go. `None` says nothing.
+    fn at_hand(&mut self) -> Option<Incoming> {
+        None
+    }
+
     /// How long a message stays this member's without a sign of life ([`Receipt::extend`]); `None`
     /// for as long as the member lives.
     fn lease(&self) -> Option<Duration>;

@@ -42,7 +42,9 @@ where
                 Ok(Answer::Ack) => return Some(Ok(Settled::Acked)),
                 Ok(Answer::Publish(publications)) => {
                     let publications = self.named(event, publications);
-                    let published = self.publish(publications).await?;
+                    // In boxes of their own, like all that few messages need: each message's task has
+                    // room for the largest of what it may wait for.
+                    let published = Box::pin(self.publish(publications)).await?;
                     let published = published.map(|()| Settled::Published);
                     return Some(
                         published.map_err(|error| format!("its answer was not published: {error}")),
@@ -79,18 +81,22 @@ where
                 return Some(Err(reason));
             }
             self.shared.metrics.retried();
-            self.pause(event.attempt().saturating_sub(1)).await?;
+            Box::pin(self.pause(event.attempt().saturating_sub(1))).await?;
             *event = event.next_attempt();
         }
     }
 
     /// Runs the handler once; an error is what it panicked with.
     async fn attempt(&mut self, event: &Event) -> Option<Result<Answer, String>> {
-        let _running = tokio::select! {
-            biased;
-            () = self.stop.asked() => return None,
-            // It is never closed.
-            running = self.shared.handlers.acquire() => running.ok()?,
+        let _running = match self.shared.handlers.try_acquire() {
+            Ok(running) if !self.stop.is_asked() => running,
+            Ok(_) => return None,
+            Err(_) => tokio::select! {
+                biased;
+                () = self.stop.asked() => return None,
+                // It is never closed.
+                running = self.shared.handlers.acquire() => running.ok()?,
+            },
         };
         let service = &mut self.service;
         let handled = async {

@@ -23,6 +23,9 @@ use crate::{
     Answer, Batch, BrokerError, Delivery, Event, Incoming, Order, Partition, Router, Source,
 };
 
+/// Messages that are taken in before it looks at anything else.
+const AT_ONCE: usize = 64;
+
 /// A lane by the hash of its topic and key. Two keys of one hash share a lane, which loses nothing.
 type LaneId = u64;
 
@@ -114,11 +117,18 @@ where
                 changed = self.mode.changed() => if changed.is_err() { break Some(Instant::now()) },
                 Some(done) = self.works.join_next() => self.finished(done),
                 incoming = incoming, if asks => match incoming {
-                    Some(incoming) => self.take(incoming),
+                    Some(incoming) => {
+                        self.take(incoming);
+                        self.take_more();
+                    }
                     None => break None,
                 },
                 () = sleep_until(self.ask_at), if !asks => {}
             }
+            while let Some(done) = self.works.try_join_next() {
+                self.finished(done);
+            }
+            self.count();
         };
         let stopped = self.finish();
         match end {
@@ -142,6 +152,7 @@ where
         tell_to_stop(&self.gatherers);
         while let Some(done) = self.works.join_next().await {
             self.finished(done);
+            self.count();
         }
     }
 
@@ -161,6 +172,19 @@ where
                 self.ask_at = Instant::now() + self.shared.limits.backoff.delay(self.failures);
                 self.failures = self.failures.saturating_add(1);
             }
+        }
+    }
+
+    /// Takes what is here already: one turn of the loop for many.
+    fn take_more(&mut self) {
+        for _ in 1..AT_ONCE {
+            if self.works.len() >= self.in_flight_max || self.failures > 0 {
+                return;
+            }
+            let Some(incoming) = self.source.at_hand() else {
+                return;
+            };
+            self.take(Ok(incoming));
         }
     }
 
@@ -196,7 +220,7 @@ where
                     unheard,
                 }
             });
-            return self.count();
+            return;
         }
         let place = self.gatherer(&delivery.event).map(|calls| Place {
             calls,
@@ -226,7 +250,6 @@ where
                 unheard,
             }
         });
-        self.count();
     }
 
     /// Who gathers this message with others, where its handler takes batches.
@@ -268,7 +291,6 @@ where
             }
             Err(error) => tracing::error!(%error, "work on a message ended, it is given again"),
         }
-        self.count();
     }
 
     /// Stops what is under way of these partitions, and says so when it has ended.

@@ -23,6 +23,14 @@ impl Stop {
         Self::OfAny(different)
     }
 
+    /// Whether it is asked for.
+    pub(super) fn is_asked(&self) -> bool {
+        match self {
+            Self::Of(stop) => *stop.borrow(),
+            Self::OfAny(stops) => stops.iter().any(|stop| *stop.borrow()),
+        }
+    }
+
     /// Waits until it is asked for.
     ///
     /// # Cancel safety

@@ -135,9 +135,10 @@ where
 {
     let mut event = member.event.clone();
     if let Some(place) = place {
-        match gathered(&mut handling.stop, &mut turn, member, &place).await? {
+        // In boxes, so that the tasks of other messages are the smaller.
+        match Box::pin(gathered(&mut handling.stop, &mut turn, member, &place)).await? {
             Verdict::Settled(settled) => return Some(settled),
-            Verdict::Unfit(reason) => return handling.bury(&event, &reason).await,
+            Verdict::Unfit(reason) => return Box::pin(handling.bury(&event, &reason)).await,
             Verdict::Alone => event = event.attempt_anew(),
         }
     } else {
@@ -146,7 +147,7 @@ where
     until_done(&mut handling.stop, &mut turn).await?;
     match handling.handle(&mut event, None).await? {
         Ok(settled) => Some(settled),
-        Err(reason) => handling.bury(&event, &reason).await,
+        Err(reason) => Box::pin(handling.bury(&event, &reason)).await,
     }
 }
 
