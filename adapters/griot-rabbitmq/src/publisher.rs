@@ -219,7 +219,9 @@ impl Publisher {
 
 /// A channel that can be published on.
 fn open(channel: Option<&Channel>) -> Option<Channel> {
-    channel.filter(|channel| channel.status().connected()).cloned()
+    channel
+        .filter(|channel| channel.status().connected())
+        .cloned()
 }
 
 /// Those without a key, and the others by key.
