@@ -26,8 +26,8 @@
 //! | pass | 500 messages a second: the time from before each is published until it is handled |
 //! | lanes | ours with a handler of 5 ms: 64 keys at once, against one message at a time |
 //!
-//! RustStream (`ruststream` 0.7 with `ruststream-nats` 0.7) handles one message at a time, as is its
-//! default; its `workers` are no faster where the handler does nothing. It has no batches.
+//! `RustStream` (`ruststream` 0.7 with `ruststream-nats` 0.7) handles one message at a time, as is its
+//! default; its `workers` are not tried here. It has no batches.
 #![allow(missing_docs, unreachable_pub, reason = "nobody links to a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -251,7 +251,7 @@ fn verdict(title: &str, ratio: f64, least: f64) -> (bool, String) {
 }
 
 async fn embedded(directory: &std::path::Path) -> Field {
-    let log = EmbeddedLog::open(&directory.join("broker"), Options::default()).unwrap();
+    let log = EmbeddedLog::open(directory.join("broker"), Options::default()).unwrap();
     let broker = EmbeddedBroker::open(Arc::new(log), EmbeddedOptions::default());
     let broker = Arc::new(broker.await.unwrap());
     let floor = LogFloor::new(directory.join("floor"));

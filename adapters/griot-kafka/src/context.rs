@@ -50,10 +50,10 @@ impl<R: Send + Sync> ClientContext for Context<R> {
                 tracing::error!(facility, "{message}");
             }
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-                tracing::warn!(facility, "{message}")
+                tracing::warn!(facility, "{message}");
             }
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-                tracing::info!(facility, "{message}")
+                tracing::info!(facility, "{message}");
             }
             RDKafkaLogLevel::Debug => tracing::debug!(facility, "{message}"),
         }

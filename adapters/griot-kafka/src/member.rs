@@ -48,7 +48,7 @@ enum Change {
 /// Told by the client what changes, and how commits end.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    changes: mpsc::UnboundedSender<Change>,
+    told: mpsc::UnboundedSender<Change>,
     commits: mpsc::UnboundedSender<KafkaResult<()>>,
     /// Nobody decides any more: whatever changes is confirmed at once.
     is_leaving: AtomicBool,
@@ -70,13 +70,14 @@ impl ConsumerContext for Context<Changes> {
             _ => Change::Revoked(partitions.clone()),
         };
         let is_leaving = self.role.is_leaving.load(Ordering::Acquire);
-        let Err(change) = (match is_leaving {
-            true => Err(change),
-            false => self.role.changes.send(change).map_err(|unsent| unsent.0),
-        }) else {
-            return;
+        let unheard = if is_leaving {
+            Some(change)
+        } else {
+            self.role.told.send(change).err().map(|unsent| unsent.0)
         };
-        confirm(client, &change);
+        if let Some(change) = unheard {
+            confirm(client, &change);
+        }
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
@@ -137,7 +138,7 @@ impl Member {
         let (change, changes) = mpsc::unbounded_channel();
         let (commit, commits) = mpsc::unbounded_channel();
         let role = Changes {
-            changes: change,
+            told: change,
             commits: commit,
             is_leaving: AtomicBool::new(false),
         };
@@ -314,7 +315,7 @@ impl Member {
             if timeout(self.options.release, done).await.is_err() {
                 tracing::warn!(group = ?partitions, "handlers did not finish before their partitions go: their messages may be handled twice");
             }
-            self.commit().await;
+            self.commit_at_once().await;
         }
         self.share.ledger().remove(&ids);
         let let_go = match self.client.rebalance_protocol() {
@@ -356,6 +357,32 @@ impl Member {
         }
     }
 
+    /// Commits all that is settled while the client waits for our word on a change: by a call that has
+    /// an answer of its own, since the one that is told later is not told meanwhile.
+    async fn commit_at_once(&mut self) {
+        let unsaved = self.share.ledger().unsaved();
+        if unsaved.is_empty() {
+            return;
+        }
+        let (client, offsets) = (Arc::clone(&self.client), offsets(&unsaved));
+        let committing =
+            tokio::task::spawn_blocking(move || client.commit(&offsets, CommitMode::Sync));
+        match timeout(self.options.timeout, committing).await {
+            Ok(Ok(Ok(()))) => {
+                let mut ledger = self.share.ledger();
+                for (id, _, progress) in unsaved {
+                    ledger.save(id, progress);
+                }
+            }
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(%error, "Kafka did not take what was settled: that is given again");
+            }
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("Kafka did not hear in time what was settled: that is given again");
+            }
+        }
+    }
+
     /// Sends what is settled and not committed. False where that is nothing.
     fn begin_commit(&mut self) -> bool {
         if self.committing.is_some() {
@@ -365,14 +392,7 @@ impl Member {
         if unsaved.is_empty() {
             return false;
         }
-        let mut offsets = TopicPartitionList::with_capacity(unsaved.len());
-        for (_, (topic, partition), progress) in &unsaved {
-            let mut wanted = offsets.add_partition(topic, *partition);
-            wanted.set_metadata(progress.text());
-            if let Err(error) = wanted.set_offset(Offset::Offset(progress.offset())) {
-                tracing::error!(%error, topic, partition, "an offset cannot be committed");
-            }
-        }
+        let offsets = offsets(&unsaved);
         let sent = self.client.commit(&offsets, CommitMode::Async);
         if let Err(error) = sent {
             tracing::warn!(%error, "a commit could not be sent, it is tried again");
@@ -430,6 +450,19 @@ impl Member {
     }
 }
 
+/// How far each partition is, as the group keeps it.
+fn offsets(unsaved: &[(SliceId, Place, Progress)]) -> TopicPartitionList {
+    let mut offsets = TopicPartitionList::with_capacity(unsaved.len());
+    for (_, (topic, partition), progress) in unsaved {
+        let mut wanted = offsets.add_partition(topic, *partition);
+        wanted.set_metadata(progress.text());
+        if let Err(error) = wanted.set_offset(Offset::Offset(progress.offset())) {
+            tracing::error!(%error, topic, partition, "an offset cannot be committed");
+        }
+    }
+    offsets
+}
+
 impl Drop for Member {
     /// Also where the runtime ends before it has left.
     fn drop(&mut self) {
@@ -477,9 +510,10 @@ async fn read(queue: StreamPartitionQueue<Context<Changes>>, id: SliceId, share:
         };
         let offset = message.offset();
         let wanted = share.ledger().wants(id, offset);
-        let room = match wanted {
-            true => Arc::clone(&share.room).acquire_owned().await.ok(),
-            false => None,
+        let room = if wanted {
+            Arc::clone(&share.room).acquire_owned().await.ok()
+        } else {
+            None
         };
         share
             .ledger()

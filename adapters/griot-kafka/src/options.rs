@@ -167,7 +167,7 @@ impl KafkaOptions {
                     .ok_or_else(tls)?
                     .identity
                     .get_or_insert_default()
-                    .0 = value.into()
+                    .0 = value.into();
             }
             "key" => {
                 self.tls
@@ -175,7 +175,7 @@ impl KafkaOptions {
                     .ok_or_else(tls)?
                     .identity
                     .get_or_insert_default()
-                    .1 = value.into()
+                    .1 = value.into();
             }
             "sasl" => {
                 let Login::Password { mechanism, .. } = &mut self.login else {

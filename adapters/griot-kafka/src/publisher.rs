@@ -90,6 +90,9 @@ impl fmt::Debug for Publisher {
     }
 }
 
+/// A message on its way, or why it is not.
+type Begun = Result<watch::Receiver<Outcome>, BrokerError>;
+
 impl Publisher {
     pub(crate) fn new(options: Arc<KafkaOptions>) -> Result<Self, BrokerError> {
         let known = Known::default();
@@ -187,7 +190,7 @@ impl Publisher {
         publication: &Publication,
         partitions: i32,
         end: Instant,
-    ) -> Result<watch::Receiver<Outcome>, BrokerError> {
+    ) -> Begun {
         let id = wire::id(publication);
         let name = id.map(|id| xxh3_128(format!("{}\0{id}", publication.topic).as_bytes()));
         loop {
@@ -203,17 +206,13 @@ impl Publisher {
         }
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "an error of ours in one of the client's"
-    )]
     fn send(
         &self,
         client: &Client,
         publication: &Publication,
         partitions: i32,
         name: Option<u128>,
-    ) -> Result<Result<watch::Receiver<Outcome>, BrokerError>, KafkaError> {
+    ) -> Result<Begun, KafkaError> {
         let mut pending = locked(&self.pending);
         if let Some(under_way) = name.and_then(|name| pending.get(&name)) {
             return Ok(Ok(under_way.clone()));
@@ -231,7 +230,7 @@ impl Publisher {
             Some(key) => record = record.key(key.as_str()),
             // Any partition will do, and the same one when it is published again: there it is known.
             None => {
-                record.partition = wire::id(publication).and_then(|id| partition(id, partitions))
+                record.partition = wire::id(publication).and_then(|id| partition(id, partitions));
             }
         }
         client.send(record).map_err(|(error, _)| error)?;
@@ -244,10 +243,7 @@ impl Publisher {
     /// Awaits what becomes of the messages of a call.
     async fn finish(
         &self,
-        begun: Vec<(
-            Option<String>,
-            Result<watch::Receiver<Outcome>, BrokerError>,
-        )>,
+        begun: Vec<(Option<String>, Begun)>,
         end: Instant,
     ) -> Vec<Result<(), BrokerError>> {
         let mut failed = HashMap::<String, BrokerError>::new();

@@ -110,7 +110,7 @@ impl<R> Slice<R> {
                 return Some(*offset);
             };
             let is_free =
-                !waits.contains(key) && !(held.is_returned && self.is_one_out(key, *offset));
+                !(waits.contains(key) || held.is_returned && self.is_one_out(key, *offset));
             if is_free {
                 return Some(*offset);
             }

@@ -17,6 +17,13 @@ pub(crate) struct KafkaSource {
     closing: watch::Receiver<bool>,
 }
 
+/// What a reader is waiting for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Everything,
+    Changes,
+}
+
 impl KafkaSource {
     pub(crate) fn new(
         share: Arc<Share>,
@@ -30,10 +37,13 @@ impl KafkaSource {
         }
     }
 
-    fn take(&mut self) -> Option<Incoming> {
+    fn take(&mut self, wants: Wants) -> Option<Incoming> {
         let mut ledger = self.share.ledger();
         if let Some(revoked) = ledger.take_revoked() {
             return Some(revoked);
+        }
+        if wants == Wants::Changes {
+            return None;
         }
         let (slice, offset, event) = ledger.take()?;
         let receipt = Box::new(KafkaReceipt {
@@ -45,7 +55,7 @@ impl KafkaSource {
         Some(Incoming::Delivery(Delivery { event, receipt }))
     }
 
-    async fn read(&mut self) -> Option<Result<Incoming, BrokerError>> {
+    async fn read(&mut self, wants: Wants) -> Option<Result<Incoming, BrokerError>> {
         loop {
             if *self.closing.borrow() || self.share.has_left() {
                 return None;
@@ -53,7 +63,7 @@ impl KafkaSource {
             if let Some(error) = self.share.take_error() {
                 return Some(Err(error));
             }
-            if let Some(incoming) = self.take() {
+            if let Some(incoming) = self.take(wants) {
                 return Some(Ok(incoming));
             }
             tokio::select! {
@@ -68,7 +78,19 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
-        Box::pin(self.read())
+        Box::pin(self.read(Wants::Everything))
+    }
+
+    fn next_change(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
+        Box::pin(self.read(Wants::Changes))
+    }
+
+    fn at_hand(&mut self) -> Option<Incoming> {
+        let is_over = *self.closing.borrow() || self.share.has_left();
+        if is_over {
+            return None;
+        }
+        self.take(Wants::Everything)
     }
 
     /// Kafka gives a partition to a member for as long as that lives.

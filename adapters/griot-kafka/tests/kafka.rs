@@ -1,5 +1,4 @@
 //! What Kafka's own features come to: patterns, partitions, groups that change, what is stored twice.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "rig/server.rs"]
 mod rig;
@@ -130,7 +129,10 @@ async fn partitions_go_to_another_member_once_nothing_of_them_is_under_way() {
         };
         assert_eq!(goes(delivery.event.position().0), by_second);
         let was_acknowledged = !text(&delivery).ends_with("again");
-        assert!(!was_acknowledged, "to the second: {by_second}, {delivery:?}");
+        assert!(
+            !was_acknowledged,
+            "to the second: {by_second}, {delivery:?}"
+        );
         seen.insert(text(&delivery));
         delivery.receipt.ack().await.unwrap();
     }

@@ -48,7 +48,7 @@ impl LogFloor {
         if let Some(topic) = self.topics.lock().unwrap().get(name) {
             return Arc::clone(topic);
         }
-        let log = EmbeddedLog::open(&self.directory.join(name), Options::default()).unwrap();
+        let log = EmbeddedLog::open(self.directory.join(name), Options::default()).unwrap();
         let shard = ShardId {
             kind: "bench".into(),
             number: 0,

@@ -40,10 +40,10 @@ pub async fn publish(contender: Arc<dyn Contender>, topic: &str) -> Measured {
                 let mut took = microseconds();
                 let mut id = publisher;
                 while begun.elapsed() < ROUND {
-                    let began = Instant::now();
+                    let asked = Instant::now();
                     let order = Order::new(id, CUSTOMERS);
                     contender.publish(&topic, vec![order]).await;
-                    record(&mut took, began.elapsed());
+                    record(&mut took, asked.elapsed());
                     id += PUBLISHERS as u64;
                     ids.fetch_add(1, Ordering::Relaxed);
                 }
@@ -67,10 +67,10 @@ pub async fn publish_batches(contender: &dyn Contender, topic: &str) -> Measured
     let mut took = microseconds();
     let mut id = 0;
     while begun.elapsed() < ROUND {
-        let began = Instant::now();
+        let asked = Instant::now();
         let orders = (id..id + BATCH).map(|id| Order::new(id, CUSTOMERS));
         contender.publish(topic, orders.collect()).await;
-        record(&mut took, began.elapsed());
+        record(&mut took, asked.elapsed());
         id += BATCH;
     }
     Measured {

@@ -1,4 +1,4 @@
-//! RustStream on NATS: a durable consumer of JetStream, one message at a time, as its guide has it.
+//! `RustStream` on NATS: a durable consumer of JetStream, one message at a time, as its guide has it.
 
 use griot_events::BoxFuture;
 use ruststream::runtime::{AppInfo, RustStream, subscriber};
@@ -38,7 +38,7 @@ impl Handle<Order> for Quick {
     async fn handle(
         &self,
         order: &Order,
-        _: &(),
+        (): &(),
         _: &mut Context<'_>,
     ) -> Result<(), HandlerOutcome> {
         self.0.handled(order);

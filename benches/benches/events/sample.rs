@@ -48,7 +48,10 @@ impl Order {
 
     /// How long ago it was made.
     pub fn age(&self) -> Duration {
-        BEGIN.elapsed() - Duration::from_nanos(self.sent_nanos)
+        BEGIN
+            .elapsed()
+            .checked_sub(Duration::from_nanos(self.sent_nanos))
+            .unwrap()
     }
 
     pub fn to_json(&self) -> Vec<u8> {
