@@ -13,7 +13,7 @@ use griot_alarms::{Alarms, AlarmsConfig};
 use griot_orders::backends::{Authorities, Simulation};
 use griot_orders::{Backends, Orders, OrdersConfig};
 use tokio::time::{Instant, timeout, timeout_at};
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{Info, OpenApi, Paths};
 
 use crate::broker::{self, BrokerUrl};
 use crate::failure::Failure;
@@ -93,7 +93,8 @@ impl Services {
     /// The routes of all of them, and their description.
     pub(crate) fn routes(&self) -> (Router, OpenApi) {
         let mut routes = Router::new();
-        let mut description = OpenApi::default();
+        let about = Info::new("griot", env!("CARGO_PKG_VERSION"));
+        let mut description = OpenApi::new(about, Paths::new());
         if let Some(orders) = &self.orders {
             routes = routes.merge(orders.router());
             description.merge(Orders::openapi());

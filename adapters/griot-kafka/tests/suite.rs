@@ -22,3 +22,7 @@ griot_testkit::broker_suite!(match rig::running() {
     Some(url) => Running(url),
     None => return,
 });
+griot_testkit::broker_kill_suite!(match rig::running() {
+    Some(url) => Running(url),
+    None => return,
+});
