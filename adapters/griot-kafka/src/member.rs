@@ -328,58 +328,41 @@ impl Member {
         }
     }
 
-    /// Commits all that is settled, and waits for it.
-    async fn commit(&mut self) {
-        let within = self.options.timeout;
+    /// Commits all that is settled while partitions change hands: by a call that has an answer of its
+    /// own, since that of an asynchronous commit may not come meanwhile.
+    async fn commit_at_once(&mut self) {
         let committed = async {
             loop {
-                if self.committing.is_none() && !self.begin_commit() {
+                let unsaved = self.share.ledger().unsaved();
+                if unsaved.is_empty() {
                     return;
                 }
-                let Some(result) = self.commits.recv().await else {
-                    return;
-                };
-                let error = result
-                    .as_ref()
-                    .err()
-                    .and_then(KafkaError::rdkafka_error_code);
-                self.committed(result);
-                match error {
-                    None => {}
+                let (client, offsets) = (Arc::clone(&self.client), offsets(&unsaved));
+                let commit = move || client.commit(&offsets, CommitMode::Sync);
+                match tokio::task::spawn_blocking(commit).await {
+                    Ok(Ok(())) => {
+                        let mut ledger = self.share.ledger();
+                        for (id, _, progress) in unsaved {
+                            ledger.save(id, progress);
+                        }
+                    }
                     // The group goes on without this member.
-                    Some(RDKafkaErrorCode::UnknownMemberId) => return,
-                    Some(_) => sleep(RETRY_PAUSE).await,
+                    Ok(Err(error))
+                        if error.rdkafka_error_code()
+                            == Some(RDKafkaErrorCode::UnknownMemberId) =>
+                    {
+                        return;
+                    }
+                    Ok(Err(error)) => {
+                        tracing::info!(%error, "a commit failed, it is tried again");
+                        sleep(RETRY_PAUSE).await;
+                    }
+                    Err(_) => return,
                 }
             }
         };
-        if timeout(within, committed).await.is_err() {
+        if timeout(self.options.timeout, committed).await.is_err() {
             tracing::warn!("Kafka did not hear in time what was settled: that is given again");
-        }
-    }
-
-    /// Commits all that is settled while the client waits for our word on a change: by a call that has
-    /// an answer of its own, since the one that is told later is not told meanwhile.
-    async fn commit_at_once(&mut self) {
-        let unsaved = self.share.ledger().unsaved();
-        if unsaved.is_empty() {
-            return;
-        }
-        let (client, offsets) = (Arc::clone(&self.client), offsets(&unsaved));
-        let committing =
-            tokio::task::spawn_blocking(move || client.commit(&offsets, CommitMode::Sync));
-        match timeout(self.options.timeout, committing).await {
-            Ok(Ok(Ok(()))) => {
-                let mut ledger = self.share.ledger();
-                for (id, _, progress) in unsaved {
-                    ledger.save(id, progress);
-                }
-            }
-            Ok(Ok(Err(error))) => {
-                tracing::warn!(%error, "Kafka did not take what was settled: that is given again");
-            }
-            Ok(Err(_)) | Err(_) => {
-                tracing::warn!("Kafka did not hear in time what was settled: that is given again");
-            }
         }
     }
 
@@ -427,7 +410,7 @@ impl Member {
             reading.abort();
         }
         if !self.client.assignment_lost() {
-            self.commit().await;
+            self.commit_at_once().await;
         }
         self.let_go();
         // The last one to let go of the client waits until it has left.
