@@ -11,6 +11,9 @@
 //! durable, and carries its id as the command's key, so that it changes nothing when it comes again.
 //! What cannot be read goes to the topic's dead letters with its cause, and the rest goes on.
 //!
+//! Instances share the work where they share the journal. With a journal of its own, an instance knows
+//! only what it heard itself: then run one, and let another take over its data directory.
+//!
 //! [`verify`] tries all that from the outside, on any broker. It is not a framework: what other
 //! services could use stands in `griot`.
 //!
