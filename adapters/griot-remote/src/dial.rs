@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::http::{Response, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -132,7 +132,9 @@ fn trouble(url: &Url, error: Error) -> BrokerError {
                 refused(format!("{url} answered {said}"))
             }
         }
-        Error::ConnectionClosed | Error::AlreadyClosed => unreachable(url, "it hung up"),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::HandshakeIncomplete) => unreachable(url, "it hung up"),
         error => refused(format!(
             "{url} does not speak WebSocket ({error}): is it a griot server?"
         )),
@@ -158,4 +160,20 @@ fn refused(reason: String) -> BrokerError {
 
 fn unreachable(url: &Url, reason: &str) -> BrokerError {
     BrokerError::Unreachable(cause(format!("{url}: {reason}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_that_a_network_cut_short_may_be_tried_again() {
+        let url = Url::parse("http://127.0.0.1:7070").unwrap();
+        let error = Error::Protocol(ProtocolError::HandshakeIncomplete);
+        let trouble = trouble(&url, error);
+        assert!(
+            matches!(trouble, BrokerError::Unreachable(_)),
+            "{trouble:?}"
+        );
+    }
 }
