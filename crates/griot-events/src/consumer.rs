@@ -9,6 +9,7 @@ mod metrics;
 mod stop;
 mod unheard;
 mod work;
+mod workers;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -50,6 +51,9 @@ const FAR: Duration = Duration::from_hours(24 * 365);
 /// - What goes to another member is let go of at once, also by a consumer that is full or paused:
 ///   handlers finish, what they did is acknowledged, then the partition goes.
 /// - A lease is extended at a third of it for as long as the message is here.
+/// - Handlers run in a few tasks, four for each processor, and a key keeps to one of them. A handler may
+///   await whatever it likes; one that computes for long, or blocks its thread, keeps the other keys of
+///   its task waiting: it belongs in [`spawn_blocking`](tokio::task::spawn_blocking).
 ///
 /// A message of the embedded broker, on a journal in memory, costs some 29 allocations from the journal to
 /// its acknowledgement there, the router's one among them.

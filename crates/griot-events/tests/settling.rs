@@ -31,6 +31,8 @@ struct Ear {
     open: Arc<Semaphore>,
     /// So many are not heard: their messages come again.
     deaf_to: Arc<AtomicUsize>,
+    /// So many panic.
+    panics: Arc<AtomicUsize>,
 }
 
 impl Broker for Hesitant {
@@ -94,6 +96,8 @@ impl Receipt for HesitantReceipt {
         let Self { receipt, ear } = *self;
         Box::pin(async move {
             let one_less = |left: usize| left.checked_sub(1);
+            let panics = ear.panics.fetch_update(Relaxed, Relaxed, one_less);
+            assert!(panics.is_err(), "as the test asked for");
             let deaf = ear.deaf_to.fetch_update(Relaxed, Relaxed, one_less);
             if deaf.is_ok() {
                 receipt.give_back().await?;
@@ -130,6 +134,7 @@ async fn with_ear(permits: usize, deaf_to: usize) -> (Bench, Ear, Seen, Consumin
     let ear = Ear {
         open: Arc::new(Semaphore::new(permits)),
         deaf_to: Arc::new(AtomicUsize::new(deaf_to)),
+        panics: Arc::default(),
     };
     let seen = Seen::default();
     let broker = Arc::clone(&bench.broker);
@@ -237,4 +242,22 @@ async fn g8_a_message_whose_acknowledgement_was_lost_is_not_handled_behind_later
     bench.publish("orders", "k", [10]).await;
     rest.until_different(1).await;
     assert_eq!(rest.numbers("k"), [10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_that_panics_takes_no_other_message_with_it() {
+    let (bench, ear, seen, consuming) = with_ear(1, 0).await;
+    ear.panics.store(1, Relaxed);
+    for key in keys() {
+        bench.publish("orders", &key, [0]).await;
+    }
+    // Its own comes again.
+    seen.until(|all| all.len() == 41).await;
+    seen.until_different(40).await;
+    consuming.until_in_flight(0).await;
+    drop(consuming);
+    let (_other, rest) = bench.watch("orders", "g").await;
+    bench.publish("orders", "k", [1]).await;
+    rest.until_different(1).await;
+    assert_eq!(rest.all().len(), 1, "{:?}", rest.all());
 }

@@ -9,32 +9,22 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use griot_core::stable_hash;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tower::Service;
 
 use super::Mode;
 use super::gather::{Call, Gatherer, Place};
-use super::lane::{Gathered, Turn, link};
-use super::metrics::Settled;
-use super::unheard::{Mark, Unheard};
-use super::work::{Shared, Work};
+use super::lane::{Gathered, LaneId, Turn, link};
+use super::unheard::Unheard;
+use super::work::{Ended, Shared, Task, Work};
+use super::workers::Workers;
 use crate::{
     Answer, Batch, BrokerError, Delivery, Event, Incoming, Order, Partition, Router, Source,
 };
 
 /// Messages that are taken in before it looks at anything else.
 const AT_ONCE: usize = 64;
-
-/// A lane by the hash of its topic and key. Two keys of one hash share a lane, which loses nothing.
-type LaneId = u64;
-
-/// A work that ended: which one, and what it settled where the broker did not hear of it.
-struct Ended {
-    lane: LaneId,
-    number: u64,
-    unheard: Option<Mark>,
-}
 
 pub(super) struct Intake<S> {
     pub(super) source: Box<dyn Source>,
@@ -53,7 +43,7 @@ pub(super) struct Intake<S> {
     gathering: JoinSet<()>,
     /// Stops what is under way of a partition; its listeners are the messages.
     partitions: HashMap<(String, Partition), watch::Sender<bool>>,
-    works: JoinSet<Ended>,
+    workers: Workers<S>,
     unheard: Unheard,
     number: u64,
     /// Errors of the source since its last message, and when to ask it again.
@@ -89,7 +79,7 @@ where
             gatherers: HashMap::new(),
             gathering: JoinSet::new(),
             partitions: HashMap::new(),
-            works: JoinSet::new(),
+            workers: Workers::start(),
             unheard: Unheard::default(),
             number: 0,
             failures: 0,
@@ -105,7 +95,7 @@ where
             if let Mode::Draining(end) = mode {
                 break Some(end);
             }
-            let has_room = mode == Mode::Running && self.works.len() < self.in_flight_max;
+            let has_room = mode == Mode::Running && self.workers.under_way() < self.in_flight_max;
             let asks = self.ask_at <= Instant::now();
             let incoming = if has_room {
                 self.source.next()
@@ -115,7 +105,7 @@ where
             tokio::select! {
                 biased;
                 changed = self.mode.changed() => if changed.is_err() { break Some(Instant::now()) },
-                Some(done) = self.works.join_next() => self.finished(done),
+                ended = self.workers.ended() => self.finished(ended),
                 incoming = incoming, if asks => match incoming {
                     Some(incoming) => {
                         self.take(incoming);
@@ -125,8 +115,8 @@ where
                 },
                 () = sleep_until(self.ask_at), if !asks => {}
             }
-            while let Some(done) = self.works.try_join_next() {
-                self.finished(done);
+            while let Some(ended) = self.workers.ended_already() {
+                self.finished(ended);
             }
             self.count();
         };
@@ -138,10 +128,7 @@ where
             }
             None => stopped.await,
         }
-        let left = self.works.len();
-        self.works.abort_all();
-        self.count();
-        left
+        self.workers.under_way()
     }
 
     /// Nothing new begins; waits for what is under way.
@@ -150,8 +137,9 @@ where
             stop.send_replace(true);
         }
         tell_to_stop(&self.gatherers);
-        while let Some(done) = self.works.join_next().await {
-            self.finished(done);
+        while self.workers.under_way() > 0 {
+            let ended = self.workers.ended().await;
+            self.finished(ended);
             self.count();
         }
     }
@@ -178,7 +166,7 @@ where
     /// Takes what is here already: one turn of the loop for many.
     fn take_more(&mut self) {
         for _ in 1..AT_ONCE {
-            if self.works.len() >= self.in_flight_max || self.failures > 0 {
+            if self.workers.under_way() >= self.in_flight_max || self.failures > 0 {
                 return;
             }
             let Some(incoming) = self.source.at_hand() else {
@@ -208,23 +196,27 @@ where
         let stop = stop
             .or_insert_with(|| watch::Sender::new(false))
             .subscribe();
-        if self.unheard.knows(event) {
-            let (shared, Delivery { event, receipt }) = (Arc::clone(&self.shared), delivery);
-            self.works.spawn(async move {
-                let _here = stop;
-                let acknowledged = shared.acknowledge(&event, receipt, Settled::Acked);
-                let unheard = acknowledged.await;
-                Ended {
-                    lane: id,
-                    number,
-                    unheard,
-                }
-            });
-            return;
-        }
-        let place = self.gatherer(&delivery.event).map(|calls| Place {
-            calls,
+        let task = if self.unheard.knows(event) {
+            Task::Acknowledge
+        } else {
+            self.line_up(event, id, number)
+        };
+        self.workers.give(Work {
+            shared: Arc::clone(&self.shared),
+            service: self.service.clone(),
+            delivery,
             lane: id,
+            number,
+            stop,
+            task,
+        });
+    }
+
+    /// Puts a message that is to be handled at the end of its lane.
+    fn line_up(&mut self, event: &Event, lane: LaneId, number: u64) -> Task {
+        let place = self.gatherer(event).map(|calls| Place {
+            calls,
+            lane,
             number,
         });
         let gathered = match &place {
@@ -232,24 +224,8 @@ where
             None => Gathered::Alone,
         };
         let (next, turn) = link(number, gathered);
-        let before = self.lanes.insert(id, turn);
-        let work = Work {
-            shared: Arc::clone(&self.shared),
-            service: self.service.clone(),
-            delivery,
-            turn: before,
-            next,
-            stop,
-            place,
-        };
-        self.works.spawn(async move {
-            let unheard = work.run().await;
-            Ended {
-                lane: id,
-                number,
-                unheard,
-            }
-        });
+        let turn = self.lanes.insert(lane, turn);
+        Task::Handle { turn, next, place }
     }
 
     /// Who gathers this message with others, where its handler takes batches.
@@ -274,22 +250,18 @@ where
         Some(calls)
     }
 
-    fn finished(&mut self, done: Result<Ended, JoinError>) {
-        match done {
-            Ok(Ended {
-                lane,
-                number,
-                unheard,
-            }) => {
-                let last = self.lanes.get(&lane);
-                if last.is_some_and(|last| last.number == number) {
-                    self.lanes.remove(&lane);
-                }
-                if let Some(mark) = unheard {
-                    self.unheard.remember(mark);
-                }
-            }
-            Err(error) => tracing::error!(%error, "work on a message ended, it is given again"),
+    fn finished(&mut self, ended: Ended) {
+        let Ended {
+            lane,
+            number,
+            unheard,
+        } = ended;
+        let last = self.lanes.get(&lane);
+        if last.is_some_and(|last| last.number == number) {
+            self.lanes.remove(&lane);
+        }
+        if let Some(mark) = unheard {
+            self.unheard.remember(mark);
         }
     }
 
@@ -318,8 +290,8 @@ where
     }
 
     fn count(&self) {
-        self.in_flight.send_replace(self.works.len());
-        self.shared.metrics.in_flight(self.works.len());
+        self.in_flight.send_replace(self.workers.under_way());
+        self.shared.metrics.in_flight(self.workers.under_way());
     }
 }
 

@@ -2,6 +2,9 @@
 
 use tokio::sync::oneshot;
 
+/// A lane by the hash of its topic and key. Two keys of one hash share a lane, which loses nothing.
+pub(super) type LaneId = u64;
+
 /// What a message hears of the one before it in its lane.
 pub(super) struct Turn {
     /// Which one that is.

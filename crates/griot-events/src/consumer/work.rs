@@ -1,16 +1,18 @@
 //! One message, from its turn in its lane until it is settled.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tower::Service;
 
 use super::gather::{Member, Place, Verdict};
-use super::handling::Handling;
-use super::lane::{Next, Turn};
+use super::handling::{Handling, text_of};
+use super::lane::{LaneId, Next, Turn};
 use super::limits::ConsumerLimits;
 use super::metrics::{Metrics, Settled};
 use super::stop::Stop;
@@ -33,14 +35,33 @@ pub(super) struct Work<S> {
     pub(super) shared: Arc<Shared>,
     pub(super) service: S,
     pub(super) delivery: Delivery,
-    /// What it hears of the message before it in its lane.
-    pub(super) turn: Option<Turn>,
-    /// What it tells the one behind it.
-    pub(super) next: Next,
+    /// Its lane, and which of all messages it is.
+    pub(super) lane: LaneId,
+    pub(super) number: u64,
     /// Turns true when nothing new is to begin.
     pub(super) stop: watch::Receiver<bool>,
-    /// Where it is gathered with others, if it is.
-    pub(super) place: Option<Place>,
+    pub(super) task: Task,
+}
+
+/// What is to be done about a message.
+pub(super) enum Task {
+    /// It was settled before, and the broker did not hear of it.
+    Acknowledge,
+    Handle {
+        /// What it hears of the message before it in its lane.
+        turn: Option<Turn>,
+        /// What it tells the one behind it.
+        next: Next,
+        /// Where it is gathered with others, if it is.
+        place: Option<Place>,
+    },
+}
+
+/// A work that ended: which one, and what it settled where the broker did not hear of it.
+pub(super) struct Ended {
+    pub(super) lane: LaneId,
+    pub(super) number: u64,
+    pub(super) unheard: Option<Mark>,
 }
 
 impl<S> Work<S>
@@ -48,37 +69,62 @@ where
     S: Service<Event, Response = Answer, Error = Infallible> + Send,
     S::Future: Send,
 {
+    /// Works until nothing is left to do about the message.
+    pub(super) async fn run(self) -> Ended {
+        let (lane, number) = (self.lane, self.number);
+        // Handlers are guarded by themselves; this is for services and receipts of others.
+        let settled = AssertUnwindSafe(self.settle()).catch_unwind().await;
+        let unheard = settled.unwrap_or_else(|panic| {
+            tracing::error!(
+                panic = text_of(&*panic),
+                "work on a message ended, it is given again"
+            );
+            None
+        });
+        Ended {
+            lane,
+            number,
+            unheard,
+        }
+    }
+
     /// Handles the message and settles it; gives its mark where it is done and the broker did not hear
     /// of that.
-    pub(super) async fn run(self) -> Option<Mark> {
+    async fn settle(self) -> Option<Mark> {
         let Self {
             shared,
             service,
             delivery: Delivery { event, receipt },
-            turn,
-            next: Next { done, seated },
             stop,
-            place,
+            task,
+            ..
         } = self;
+        // A partition is not let go of before its messages are settled at the broker.
+        let here = stop.clone();
+        let Task::Handle { turn, next, place } = task else {
+            return shared.acknowledge(&event, receipt, Settled::Acked).await;
+        };
+        let Next { done, seated } = next;
         if event.redelivered() > 0 {
             shared.metrics.redelivered();
         }
-        // A partition is not let go of before its messages are settled at the broker.
-        let _here = stop.clone();
-        let member = Member {
-            event: event.clone(),
-            stop: stop.clone(),
-            seated,
-        };
         let handling = Handling {
             shared: &shared,
             service,
             stop: Stop::Of(stop),
         };
-        let kept = keep(receipt.as_ref(), shared.lease);
+        let seat = place.map(|place| {
+            let member = Member {
+                event: event.clone(),
+                stop: here.clone(),
+                seated,
+            };
+            (place, member)
+        });
         let outcome = tokio::select! {
-            outcome = settle(handling, turn, member, place) => outcome,
-            () = kept => None,
+            biased;
+            outcome = handled(handling, turn, event.clone(), seat) => outcome,
+            () = keep(receipt.as_ref(), shared.lease) => None,
         };
         let Some(settled) = outcome else {
             match receipt.give_back().await {
@@ -123,26 +169,23 @@ impl Shared {
 
 /// Waits for its turn, and has the message handled, alone or with others. `None` where it stays undone,
 /// since it is to stop.
-async fn settle<S>(
+async fn handled<S>(
     mut handling: Handling<'_, S>,
     mut turn: Option<Turn>,
-    member: Member,
-    place: Option<Place>,
+    mut event: Event,
+    seat: Option<(Place, Member)>,
 ) -> Option<Settled>
 where
     S: Service<Event, Response = Answer, Error = Infallible> + Send,
     S::Future: Send,
 {
-    let mut event = member.event.clone();
-    if let Some(place) = place {
+    if let Some((place, member)) = seat {
         // In boxes, so that the tasks of other messages are the smaller.
         match Box::pin(gathered(&mut handling.stop, &mut turn, member, &place)).await? {
             Verdict::Settled(settled) => return Some(settled),
             Verdict::Unfit(reason) => return Box::pin(handling.bury(&event, &reason)).await,
             Verdict::Alone => event = event.attempt_anew(),
         }
-    } else {
-        drop(member);
     }
     until_done(&mut handling.stop, &mut turn).await?;
     match handling.handle(&mut event, None).await? {
