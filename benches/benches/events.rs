@@ -1,13 +1,13 @@
 //! Messages per second and their 99th percentile, through griot and through the brokers' own clients.
 //!
 //! ```text
-//! eval "$(scripts/services up nats)"
+//! eval "$(scripts/services up nats kafka rabbitmq)"
 //! cargo bench -p griot-benches --bench events
 //! cargo bench -p griot-benches --bench events -- nats consume griot    these only, without verdicts
 //! ```
 //!
 //! It measures the embedded broker, and each broker whose URL stands in the environment
-//! (`GRIOT_TEST_NATS`, as `scripts/services env` prints it); it names those it leaves out. All
+//! (`GRIOT_TEST_NATS` and so on, as `scripts/services env` prints them); it names those it leaves out. All
 //! contenders of a row are measured in turn, round after round, on one runtime; each figure is the
 //! median of the rounds. Take the ratios, not the absolutes. It exits with 1 where a promise is not
 //! kept.
@@ -47,10 +47,14 @@ use griot_benches::median;
 use griot_events::Broker;
 use griot_events::embedded::{EmbeddedBroker, EmbeddedOptions};
 use griot_journal::{EmbeddedLog, Options};
+use griot_kafka::KafkaBroker;
 use griot_nats::NatsBroker;
+use griot_rabbitmq::RabbitBroker;
+use kafka_client::KafkaClient;
 use log_floor::LogFloor;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use nats_client::NatsClient;
+use rabbitmq_client::RabbitClient;
 use rows::Measured;
 use ruststream_peer::RustStreamPeer;
 use tracing_subscriber::EnvFilter;
@@ -60,12 +64,16 @@ use uuid::Uuid;
 mod contender;
 #[path = "events/griot.rs"]
 mod griot;
+#[path = "events/kafka_client.rs"]
+mod kafka_client;
 #[path = "events/log_floor.rs"]
 mod log_floor;
 #[path = "events/meter.rs"]
 mod meter;
 #[path = "events/nats_client.rs"]
 mod nats_client;
+#[path = "events/rabbitmq_client.rs"]
+mod rabbitmq_client;
 #[path = "events/rows.rs"]
 mod rows;
 #[path = "events/ruststream_peer.rs"]
@@ -118,9 +126,16 @@ impl Choice {
     }
 }
 
-const BROKERS: [&str; 2] = ["embedded", "nats"];
+const BROKERS: [&str; 4] = ["embedded", "nats", "kafka", "rabbitmq"];
 const ROWS: [&str; 5] = ["publish", "batches", "consume", "pass", "lanes"];
-const CONTENDERS: [&str; 4] = ["griot", "the log alone", "async-nats", "RustStream"];
+const CONTENDERS: [&str; 6] = [
+    "griot",
+    "the log alone",
+    "async-nats",
+    "rdkafka",
+    "lapin",
+    "RustStream",
+];
 
 impl Field {
     fn new(broker: &'static str, ours: Arc<dyn Broker>, others: Vec<Arc<dyn Contender>>) -> Self {
@@ -265,6 +280,37 @@ async fn nats(url: &str) -> Field {
     Field::new("nats", broker, vec![Arc::new(client), Arc::new(peer)])
 }
 
+async fn kafka(url: &str) -> Field {
+    let broker = Arc::new(KafkaBroker::connect(url).await.unwrap());
+    let client = KafkaClient::new(url);
+    Field::new("kafka", broker, vec![Arc::new(client)])
+}
+
+async fn rabbitmq(url: &str) -> Field {
+    let broker = Arc::new(RabbitBroker::connect(url).await.unwrap());
+    let client = RabbitClient::connect(url).await;
+    Field::new("rabbitmq", broker, vec![Arc::new(client)])
+}
+
+/// The fields of the brokers that are chosen and run; says which do not run.
+async fn fields(choice: &Choice, directory: &std::path::Path) -> Vec<Field> {
+    let mut fields = Vec::new();
+    for broker in BROKERS {
+        let variable = format!("GRIOT_TEST_{}", broker.to_uppercase());
+        match env::var(&variable) {
+            _ if !choice.takes(broker, &BROKERS) => {}
+            _ if broker == "embedded" => fields.push(embedded(directory).await),
+            Err(_) => println!("left out: {broker}, since {variable} is not set"),
+            Ok(url) => fields.push(match broker {
+                "nats" => nats(&url).await,
+                "kafka" => kafka(&url).await,
+                _ => rabbitmq(&url).await,
+            }),
+        }
+    }
+    fields
+}
+
 /// What the program has, so that the layers do all their work.
 fn watch() {
     let recorder = PrometheusBuilder::new().install_recorder().unwrap();
@@ -286,16 +332,7 @@ fn watch() {
 async fn run(choice: &Choice) -> Vec<(bool, String)> {
     watch();
     let directory = tempfile::tempdir().unwrap();
-    let mut fields = Vec::new();
-    if choice.takes("embedded", &BROKERS) {
-        fields.push(embedded(directory.path()).await);
-    }
-    let url = env::var("GRIOT_TEST_NATS");
-    match &url {
-        Ok(url) if choice.takes("nats", &BROKERS) => fields.push(nats(url).await),
-        Ok(_) => {}
-        Err(_) => println!("left out: nats, since GRIOT_TEST_NATS is not set"),
-    }
+    let fields = fields(choice, directory.path()).await;
     println!(
         "{:<10}{:<10}{:<16}{:>12}{:>12}",
         "broker", "row", "", "messages/s", "p99, ms"
@@ -311,13 +348,13 @@ async fn run(choice: &Choice) -> Vec<(bool, String)> {
             }
         }
     }
-    if let Ok(url) = &url {
-        let client = NatsClient::connect(url).await;
-        for field in fields.iter().filter(|field| field.broker == "nats") {
-            for row in ROWS {
-                client.forget(&field.topic(row)).await;
+    for field in &fields {
+        for row in ROWS {
+            for topic in [field.topic(row), format!("{}.>", field.topic(row))] {
+                for rival in &field.rivals {
+                    rival.forget(&topic).await;
+                }
             }
-            client.forget(&format!("{}.>", field.topic("pass"))).await;
         }
     }
     verdicts

@@ -34,6 +34,11 @@ pub trait Contender: Send + Sync {
     /// meter.
     fn consume<'a>(&'a self, topic: &'a str, group: String, meter: Shared) -> BoxFuture<'a, End>;
 
+    /// Deletes what a broker keeps of a topic, by those who know how.
+    fn forget<'a>(&'a self, _topic: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Whether it cannot see what the others publish.
     fn is_apart(&self) -> bool {
         false

@@ -33,13 +33,6 @@ impl NatsClient {
         self.context.stream_by_subject(topic).await.unwrap()
     }
 
-    /// Deletes the stream of a topic.
-    pub async fn forget(&self, topic: &str) {
-        if let Ok(stream) = self.context.stream_by_subject(topic).await {
-            self.context.delete_stream(stream).await.unwrap();
-        }
-    }
-
     async fn messages(&self, topic: &str, group: String) -> Stream {
         let stream = self.stream_of(topic).await;
         let config = Config {
@@ -99,6 +92,14 @@ impl Contender for NatsClient {
                 Box::pin(std::future::ready(()))
             });
             end
+        })
+    }
+
+    fn forget<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Ok(stream) = self.context.stream_by_subject(topic).await {
+                self.context.delete_stream(stream).await.unwrap();
+            }
         })
     }
 }
