@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use griot_events::{Broker, BrokerError, Order};
-use rig::{
-    connect, message, message_with_id, next, publish, quiet, running, subscribe, take, text, topic,
+use griot_testkit::probe::{
+    message, message_with_id, next, publish, quiet, subscribe, subscription, take, text, topic,
 };
+use rig::{connect, running};
 
 /// Keys, and messages of each, that members share in turn.
 const KEYS: usize = 5;
@@ -279,7 +280,7 @@ async fn no_more_is_in_flight_than_was_asked_for() {
     let topic = topic("bounded");
     publish(&broker, (0..10).map(|n| message(&topic, "", n)).collect()).await;
     for order in [Order::PerKey, Order::None] {
-        let mut subscription = rig::subscription(&topic, &format!("{order:?}"), order);
+        let mut subscription = subscription(&topic, &format!("{order:?}"), order);
         subscription.in_flight_max = 3;
         let mut source = broker.subscribe(subscription).await.unwrap();
         let mut out = Vec::new();
@@ -345,7 +346,7 @@ async fn a_closed_broker_says_so() {
     assert!(closed(broker.check().await));
     let outcomes = broker.publish(vec![message(&topic, "k", "1")]).await;
     assert!(outcomes.into_iter().all(closed));
-    let subscription = rig::subscription(&topic, "g", Order::PerKey);
+    let subscription = subscription(&topic, "g", Order::PerKey);
     assert!(closed(broker.subscribe(subscription).await.map(drop)));
 }
 

@@ -1,17 +1,16 @@
 //! Servers that are gone for a while, or for good, and networks that lose what is sent.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-#[path = "rig/relay.rs"]
-mod relay;
 #[path = "rig/server.rs"]
 mod rig;
 
 use std::time::Duration;
 
-use griot_events::{Broker, BrokerError, Incoming};
+use griot_events::{Broker, BrokerError, Incoming, Order};
 use griot_remote::{Limits, RemoteBroker};
-use relay::{Network, Relay};
-use rig::{Server, Store, connect, incoming, message, next, publish, subscription, text};
+use griot_testkit::probe::{DEADLINE, incoming, message, next, publish, subscribe, text};
+use griot_testkit::{Network, Relay};
+use rig::{Server, Store, connect};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -25,7 +24,7 @@ async fn publish_in_the_end(broker: &RemoteBroker, topic: &str, number: u32) {
         let one = || vec![message(topic, "k", number)];
         while broker.publish(one()).await[0].is_err() {}
     };
-    timeout(rig::DEADLINE, trying).await.unwrap();
+    timeout(DEADLINE, trying).await.unwrap();
 }
 
 #[tokio::test]
@@ -68,8 +67,8 @@ async fn what_answers_and_is_no_griot_server_is_refused_and_what_hangs_is_given_
 #[tokio::test]
 async fn a_publication_without_an_answer_is_unknown_and_one_without_a_connection_unreachable() {
     let mut server = Server::start(Store::memory()).await;
-    let relay = Relay::start(server.address()).await;
-    let broker = connect(&format!("{}?timeout_seconds=1", relay.url())).await;
+    let relay = Relay::before(server.address().to_string()).await;
+    let broker = connect(&format!("http://{}?timeout_seconds=1", relay.address())).await;
     broker.check().await.unwrap();
     relay.set(Network::Silent);
     let publishing = tokio::spawn({
@@ -108,19 +107,16 @@ async fn a_half_open_connection_is_noticed_on_both_ends() {
         ..Limits::default()
     };
     let server = Server::start_with(Store::memory(), None, limits).await;
-    let relay = Relay::start(server.address()).await;
-    let cut_off = connect(&format!("{}?silence_seconds=1", relay.url())).await;
+    let relay = Relay::before(server.address().to_string()).await;
+    let cut_off = connect(&format!("http://{}?silence_seconds=1", relay.address())).await;
     publish(&cut_off, vec![message("orders", "k", 1)]).await;
-    let mut source = cut_off
-        .subscribe(subscription("orders", "g"))
-        .await
-        .unwrap();
+    let mut source = subscribe(&cut_off, "orders", "g", Order::PerKey).await;
     let held = next(&mut source).await;
     relay.set(Network::Silent);
 
     // The server gives what the silent member had to another.
     let other = connect(&server.url()).await;
-    let mut successor = other.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut successor = subscribe(&other, "orders", "g", Order::PerKey).await;
     let again = next(&mut successor).await;
     assert_eq!((text(&again), again.event.redelivered()), ("1".into(), 1));
     again.receipt.ack().await.unwrap();
@@ -130,7 +126,7 @@ async fn a_half_open_connection_is_noticed_on_both_ends() {
     let Incoming::Revoked {
         partitions,
         released,
-    } = incoming(&mut source).await.unwrap()
+    } = incoming(&mut source).await
     else {
         panic!("no revocation");
     };
@@ -155,11 +151,11 @@ async fn a_receipt_of_a_server_that_was_killed_is_an_error_and_its_message_comes
     let mut server = Server::start(Store::disk()).await;
     let broker = connect(&server.url()).await;
     publish(&broker, vec![message("orders", "k", 1)]).await;
-    let mut source = broker.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut source = subscribe(&broker, "orders", "g", Order::PerKey).await;
     let held = next(&mut source).await;
     server.kill().await;
     server.go_on().await;
-    let revoked = incoming(&mut source).await.unwrap();
+    let revoked = incoming(&mut source).await;
     assert!(matches!(revoked, Incoming::Revoked { .. }), "{revoked:?}");
     drop(revoked);
     assert!(held.receipt.extend().await.is_err());
@@ -175,7 +171,7 @@ async fn a_lease_is_passed_on_and_ends() {
     let server = Server::start_with(Store::memory(), Some(lease), Limits::default()).await;
     let broker = connect(&server.url()).await;
     publish(&broker, vec![message("orders", "k", 1)]).await;
-    let mut source = broker.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut source = subscribe(&broker, "orders", "g", Order::PerKey).await;
     assert_eq!(source.lease(), Some(lease));
     let first = next(&mut source).await;
     first.receipt.extend().await.unwrap();
@@ -195,16 +191,16 @@ async fn a_revocation_is_passed_on_and_waits_until_it_is_released() {
     let broker = connect(&server.url()).await;
     let all = (0..32).map(|number| message("orders", &number.to_string(), number));
     publish(&broker, all.collect()).await;
-    let mut one = broker.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut one = subscribe(&broker, "orders", "g", Order::PerKey).await;
     let mut held = Vec::new();
     for _ in 0..32 {
         held.push(next(&mut one).await);
     }
-    let mut two = broker.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut two = subscribe(&broker, "orders", "g", Order::PerKey).await;
     let Incoming::Revoked {
         partitions,
         released,
-    } = incoming(&mut one).await.unwrap()
+    } = incoming(&mut one).await
     else {
         panic!("no revocation");
     };

@@ -69,7 +69,8 @@ macro_rules! broker_suite {
 macro_rules! broker_server_suite {
     ($factory:expr) => {
         $crate::cases! { $factory; $crate::broker::server;
-            it_reconnects_after_the_server_restarts_twice_under_load,
+            g8_a_stop_and_a_kill_under_load_lose_none_and_keep_the_order,
+            g8_a_group_without_order_loses_none_when_the_server_is_killed_twice,
             g8_a_message_whose_handler_ran_while_the_server_died_is_not_lost,
         }
     };
