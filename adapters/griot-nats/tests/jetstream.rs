@@ -334,23 +334,6 @@ async fn an_acknowledgement_may_wait_for_the_servers_word() {
 }
 
 #[tokio::test]
-async fn a_closed_broker_says_so() {
-    with_server!(url);
-    let broker = connect(&url).await;
-    let topic = topic("closed");
-    let mut source = subscribe(&broker, &topic, "g", Order::PerKey).await;
-    broker.check().await.unwrap();
-    broker.close().await;
-    assert!(source.next().await.is_none());
-    let closed = |outcome: Result<(), BrokerError>| matches!(outcome, Err(BrokerError::Closed));
-    assert!(closed(broker.check().await));
-    let outcomes = broker.publish(vec![message(&topic, "k", "1")]).await;
-    assert!(outcomes.into_iter().all(closed));
-    let subscription = subscription(&topic, "g", Order::PerKey);
-    assert!(closed(broker.subscribe(subscription).await.map(drop)));
-}
-
-#[tokio::test]
 async fn what_cannot_be_a_topic_is_refused_with_the_reason() {
     with_server!(url);
     let broker = connect(&url).await;
