@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use griot_events::{Broker, BrokerError, Incoming, Order};
 use griot_remote::{Limits, RemoteBroker};
-use griot_testkit::probe::{DEADLINE, incoming, message, next, publish, subscribe, text};
+use griot_testkit::probe::{
+    DEADLINE, incoming, message, next, publish, subscribe, subscription, take, text,
+};
 use griot_testkit::{Network, Relay};
 use rig::{Server, Store, connect};
 use tokio::io::AsyncWriteExt;
@@ -222,4 +224,41 @@ async fn a_revocation_is_passed_on_and_waits_until_it_is_released() {
         assert!(partitions.contains(&place), "{place:?}");
         delivery.receipt.ack().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_member_that_has_all_it_may_have_hears_what_it_is_to_let_go_of() {
+    let server = Server::start(Store::memory()).await;
+    let broker = connect(&server.url()).await;
+    let all = (0..32).map(|number| message("orders", &number.to_string(), number));
+    publish(&broker, all.collect()).await;
+    let mut few = subscription("orders", "g", Order::PerKey);
+    few.in_flight_max = 4;
+    let mut full = broker.subscribe(few).await.unwrap();
+    // The other three wait to be asked for.
+    let held = next(&mut full).await;
+    let mut other = subscribe(&broker, "orders", "g", Order::PerKey).await;
+    let change = timeout(DEADLINE, full.next_change()).await.unwrap();
+    let Some(Ok(Incoming::Revoked {
+        partitions,
+        released,
+    })) = change
+    else {
+        panic!("no revocation: {change:?}");
+    };
+    held.receipt.ack().await.unwrap();
+    released.send(()).unwrap();
+    // Those that waited went back, and come with their partitions; others may have come before.
+    let mut left = 31;
+    loop {
+        let moved = next(&mut other).await;
+        let place = ("orders".to_owned(), moved.event.position().0);
+        moved.receipt.ack().await.unwrap();
+        left -= 1;
+        if partitions.contains(&place) {
+            break;
+        }
+    }
+    drop(full);
+    take(&mut other, left).await;
 }

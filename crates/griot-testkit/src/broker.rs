@@ -2,6 +2,7 @@
 //! restarted, Network, which is disturbed, and Kill, whose consumer is killed.
 
 mod bench;
+pub mod changes;
 pub mod delivery;
 pub mod durable;
 mod flow;
@@ -16,8 +17,8 @@ pub use bench::{Bench, Handled, Seen};
 
 /// Tests what every broker promises, by itself and under a consumer: one test per case of
 /// [`delivery`](crate::broker::delivery), [`durable`](crate::broker::durable),
-/// [`order`](crate::broker::order), [`handling`](crate::broker::handling) and
-/// [`stopping`](crate::broker::stopping).
+/// [`order`](crate::broker::order), [`handling`](crate::broker::handling),
+/// [`stopping`](crate::broker::stopping) and [`changes`](crate::broker::changes).
 #[macro_export]
 macro_rules! broker_suite {
     ($factory:expr) => {
@@ -59,6 +60,11 @@ macro_rules! broker_suite {
             g9_a_drain_finishes_what_runs_and_gives_back_the_rest,
             g9_a_drain_ends_within_its_deadline,
             g9_a_dropped_consumer_leaves_what_it_had_to_be_given_again,
+        }
+        $crate::cases! { $factory; $crate::broker::changes;
+            g8_a_full_member_hears_what_it_is_to_let_go_of_and_takes_no_message_in,
+            a_full_member_hears_that_the_broker_is_closed,
+            a_paused_consumer_ends_when_the_broker_is_closed,
         }
     };
 }
