@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use griot_core::Publication;
+use griot_events::adapter::{Gate, topics_of};
 use griot_events::{BoxFuture, Broker, BrokerError, Source, Subscription};
 use rdkafka::producer::Producer as _;
-use tokio::sync::{Mutex, RwLock, mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::fault;
@@ -33,17 +34,7 @@ pub struct KafkaBroker {
 struct Parts {
     options: Arc<KafkaOptions>,
     publisher: Publisher,
-    /// Held for reading while something is published.
-    publishing: RwLock<()>,
-    closing: watch::Sender<bool>,
-    members: Mutex<Members>,
-}
-
-/// How many members there are: each holds the sender, and nothing is left to receive when all are gone.
-#[derive(Debug)]
-struct Members {
-    sender: Option<mpsc::Sender<()>>,
-    gone: mpsc::Receiver<()>,
+    gate: Gate,
 }
 
 impl KafkaBroker {
@@ -75,16 +66,10 @@ impl KafkaBroker {
         let options = Arc::new(options);
         let publisher = Publisher::new(Arc::clone(&options))?;
         let client = publisher.client()?;
-        let (sender, gone) = mpsc::channel(1);
         let parts = Parts {
             options,
             publisher,
-            publishing: RwLock::new(()),
-            closing: watch::Sender::new(false),
-            members: Mutex::new(Members {
-                sender: Some(sender),
-                gone,
-            }),
+            gate: Gate::default(),
         };
         let broker = Self {
             parts: Arc::new(parts),
@@ -97,10 +82,6 @@ impl KafkaBroker {
                 Err(error)
             }
         }
-    }
-
-    fn is_closed(&self) -> bool {
-        *self.parts.closing.borrow()
     }
 
     /// Asks the servers until they answer or refuse us, for as long as a request may take.
@@ -130,37 +111,25 @@ impl KafkaBroker {
     }
 
     async fn publish_all(&self, publications: Vec<Publication>) -> Vec<Result<(), BrokerError>> {
-        let _publishing = self.parts.publishing.read().await;
-        if self.is_closed() {
-            return vec![Err(BrokerError::Closed); publications.len()];
+        match self.parts.gate.enter().await {
+            Ok(_within) => self.parts.publisher.publish(publications).await,
+            Err(error) => vec![Err(error); publications.len()],
         }
-        self.parts.publisher.publish(publications).await
     }
 
     async fn join(&self, mut subscription: Subscription) -> Result<Box<dyn Source>, BrokerError> {
-        if self.is_closed() {
-            return Err(BrokerError::Closed);
-        }
-        let refused = |reason: String| BrokerError::Refused {
-            what: "the subscription",
-            reason,
-        };
-        if subscription.topics.is_empty() || subscription.in_flight_max == 0 {
-            let usage = "name at least one topic, and let at least one message be in flight";
-            return Err(refused(usage.to_owned()));
-        }
-        subscription.topics.sort();
-        subscription.topics.dedup();
+        self.parts.gate.check()?;
+        subscription.topics = topics_of(&subscription)?;
         let client = self.parts.publisher.client()?;
         for topic in &subscription.topics {
             if !names::is_pattern(topic) {
                 self.parts.publisher.topics.hold(&client, topic).await?;
             } else if let Some(reason) = names::fault(topic) {
-                return Err(refused(reason));
+                let what = "the subscription";
+                return Err(BrokerError::Refused { what, reason });
             }
         }
-        let alive = self.parts.members.lock().await.sender.clone();
-        let alive = alive.ok_or(BrokerError::Closed)?;
+        let alive = self.parts.gate.join().await?;
         let share = Share::new(subscription.in_flight_max);
         let member = Member::join(
             Arc::clone(&self.parts.options),
@@ -168,27 +137,20 @@ impl KafkaBroker {
             Arc::clone(&share),
         )?;
         let reading = watch::Sender::new(());
-        let closing = self.parts.closing.subscribe();
+        let closing = self.parts.gate.closing();
         tokio::spawn(member.run(reading.subscribe(), closing.clone(), alive));
         Ok(Box::new(KafkaSource::new(share, reading, closing)))
     }
 
     async fn ask_whether_it_is_there(&self) -> Result<(), BrokerError> {
-        if self.is_closed() {
-            return Err(BrokerError::Closed);
-        }
+        self.parts.gate.check()?;
         let client = self.parts.publisher.client()?;
         self.ask(&client).await
     }
 
     async fn finish(&self) {
-        let published = self.parts.publishing.write().await;
-        self.parts.closing.send_replace(true);
-        drop(published);
-        let mut members = self.parts.members.lock().await;
-        members.sender = None;
-        // Ends when the last member has left its group.
-        while members.gone.recv().await.is_some() {}
+        // Behind the last member, which has left its group.
+        self.parts.gate.close().await;
         self.parts.publisher.close().await;
     }
 }

@@ -84,9 +84,10 @@ pub(crate) fn producer(options: &KafkaOptions) -> ClientConfig {
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "1")
         .set("compression.type", "lz4")
-        // Bounds what waits to be sent.
+        // Bounds what waits to be sent: all that is kept of messages while no server is reached, which are
+        // never given up.
         .set("queue.buffering.max.messages", "100000")
-        .set("queue.buffering.max.kbytes", "65536");
+        .set("queue.buffering.max.kbytes", "32768");
     config
 }
 

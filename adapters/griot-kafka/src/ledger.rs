@@ -1,10 +1,10 @@
 //! All that a member holds, and what its task, its reader and its receipts tell each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use griot_events::{BrokerError, Event, Incoming, Partition};
+use griot_events::adapter::Bell;
+use griot_events::{Event, Incoming, Partition};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::progress::Progress;
@@ -23,13 +23,9 @@ pub(crate) struct Share {
     ledger: Mutex<Ledger>,
     /// Messages that may be held.
     pub(crate) room: Arc<Semaphore>,
-    /// There may be something to read.
-    pub(crate) readable: Notify,
+    pub(crate) bell: Bell,
     /// A message was settled or came back.
     pub(crate) settled: Notify,
-    /// What went wrong last, until it is read.
-    error: Mutex<Option<BrokerError>>,
-    left: AtomicBool,
 }
 
 /// Slices of a member, and what is taken from it.
@@ -60,37 +56,13 @@ impl Share {
         Arc::new(Self {
             ledger: Mutex::default(),
             room: Arc::new(Semaphore::new(in_flight_max.min(Semaphore::MAX_PERMITS))),
-            readable: Notify::new(),
+            bell: Bell::default(),
             settled: Notify::new(),
-            error: Mutex::new(None),
-            left: AtomicBool::new(false),
         })
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn report(&self, error: BrokerError) {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.readable.notify_one();
-    }
-
-    pub(crate) fn take_error(&self) -> Option<BrokerError> {
-        self.error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    /// The member has left its group, or cannot say anything to it any more.
-    pub(crate) fn leave(&self) {
-        self.left.store(true, Ordering::Release);
-        self.readable.notify_one();
-    }
-
-    pub(crate) fn has_left(&self) -> bool {
-        self.left.load(Ordering::Acquire)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use griot_events::adapter::Stay;
 use griot_events::{BrokerError, Subscription};
 use rdkafka::consumer::stream_consumer::StreamPartitionQueue;
 use rdkafka::consumer::{
@@ -173,7 +174,7 @@ impl Member {
         mut self,
         mut reading: watch::Receiver<()>,
         mut closing: watch::Receiver<bool>,
-        alive: mpsc::Sender<()>,
+        alive: Stay,
     ) {
         self.tasks
             .spawn(serve(Arc::clone(&self.client), Arc::clone(&self.share)));
@@ -251,7 +252,10 @@ impl Member {
         };
         match assigned {
             Ok(()) => tracing::debug!(?wanted, "partitions were given to this member"),
-            Err(error) => self.share.report(fault::request("the partitions", error)),
+            Err(error) => self
+                .share
+                .bell
+                .report(fault::request("the partitions", error)),
         }
     }
 
@@ -278,7 +282,7 @@ impl Member {
             };
             tracing::warn!(%error, "Kafka does not say how far the group is, it is asked again");
             if matches!(error, BrokerError::Refused { .. }) {
-                self.share.report(error);
+                self.share.bell.report(error);
             }
             sleep(RETRY_PAUSE).await;
         }
@@ -295,7 +299,7 @@ impl Member {
             }
         }
         let released = self.share.ledger().revoke(&ids);
-        self.share.readable.notify_one();
+        self.share.bell.ring();
         // Others have them already where they were lost: there is nothing to wait for.
         if !self.client.assignment_lost() {
             let settled = async {
@@ -405,7 +409,7 @@ impl Member {
 
     /// Says what is settled, and leaves the group.
     async fn leave(mut self) {
-        self.share.leave();
+        self.share.bell.end();
         for (_, reading) in self.slices.values() {
             reading.abort();
         }
@@ -467,7 +471,7 @@ async fn serve(client: Client, share: Arc<Share>) {
             Err(error) => report(&share, error),
         }
         if let Some(refusal) = client.client().context().take_refusal() {
-            share.report(refusal);
+            share.bell.report(refusal);
         }
     }
 }
@@ -477,7 +481,7 @@ fn report(share: &Share, error: KafkaError) {
     tracing::warn!(%error, "reading from Kafka failed, it goes on");
     let error = fault::request("the subscription", error);
     if matches!(error, BrokerError::Refused { .. }) {
-        share.report(error);
+        share.bell.report(error);
     }
 }
 
@@ -501,6 +505,6 @@ async fn read(queue: StreamPartitionQueue<Context<Changes>>, id: SliceId, share:
         share
             .ledger()
             .receive(id, offset, wire::event(&message), room);
-        share.readable.notify_one();
+        share.bell.ring();
     }
 }

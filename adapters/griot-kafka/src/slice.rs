@@ -1,9 +1,9 @@
 //! What a member holds of one partition, and which message may be handed out next. Pure: no I/O, no clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
-use griot_events::{Content, Event};
+use griot_events::adapter::Shelf;
+use griot_events::{Event, Order};
 
 use crate::progress::Progress;
 use crate::seen::Seen;
@@ -14,9 +14,7 @@ use crate::seen::Seen;
 /// `R` is the room that a message takes up, until it is settled.
 #[derive(Debug)]
 pub(crate) struct Slice<R> {
-    held: BTreeMap<i64, Held<R>>,
-    /// What may be handed out.
-    waiting: BTreeSet<i64>,
+    held: Shelf<i64, Option<R>>,
     /// What is not settled though it is not held, since this hands out nothing any more.
     left: BTreeSet<i64>,
     is_stopped: bool,
@@ -27,14 +25,6 @@ pub(crate) struct Slice<R> {
     seen: Seen,
     /// What was committed last.
     saved: Option<Progress>,
-}
-
-#[derive(Debug)]
-struct Held<R> {
-    event: Event,
-    /// Handed out, and given back.
-    is_returned: bool,
-    _room: Option<R>,
 }
 
 /// What became of a message that arrived.
@@ -50,8 +40,7 @@ impl<R> Slice<R> {
     /// One that goes on where the group was, and remembers so many message ids.
     pub(crate) fn new(before: Progress, remember: usize) -> Self {
         Self {
-            held: BTreeMap::new(),
-            waiting: BTreeSet::new(),
+            held: Shelf::new(Order::PerKey),
             left: BTreeSet::new(),
             is_stopped: false,
             read: before.offset(),
@@ -63,7 +52,7 @@ impl<R> Slice<R> {
 
     /// Whether a message that arrives has to be held, and so takes up room.
     pub(crate) fn wants(&self, offset: i64) -> bool {
-        !self.is_stopped && !self.before.covers(offset) && !self.held.contains_key(&offset)
+        !self.is_stopped && !self.before.covers(offset) && !self.held.contains(offset)
     }
 
     /// A message arrived. They do in order.
@@ -77,98 +66,54 @@ impl<R> Slice<R> {
         if is_repeated || !wanted {
             return Arrival::Settled;
         }
-        let held = Held {
-            event,
-            is_returned: false,
-            _room: room,
-        };
-        self.held.insert(offset, held);
-        self.waiting.insert(offset);
+        self.held.put(offset, event, room);
         Arrival::Taken
     }
 
     /// Whether there is a message to hand out.
     pub(crate) fn is_ready(&self) -> bool {
-        self.next().is_some()
+        self.held.is_ready()
     }
 
     /// The next message to hand out.
     pub(crate) fn take(&mut self) -> Option<(i64, Event)> {
-        let offset = self.next()?;
-        self.waiting.remove(&offset);
-        let held = self.held.get(&offset)?;
-        Some((offset, held.event.clone()))
-    }
-
-    /// A message that was given back waits for earlier ones of its key that are out, and later ones of its
-    /// key wait for it.
-    fn next(&self) -> Option<i64> {
-        let mut waits = HashSet::<&Bytes>::new();
-        for offset in &self.waiting {
-            let held = self.held.get(offset)?;
-            let Some(key) = held.event.key() else {
-                return Some(*offset);
-            };
-            let is_free =
-                !(waits.contains(key) || held.is_returned && self.is_one_out(key, *offset));
-            if is_free {
-                return Some(*offset);
-            }
-            waits.insert(key);
-        }
-        None
-    }
-
-    /// Whether an earlier message of a key is handed out.
-    fn is_one_out(&self, key: &Bytes, before: i64) -> bool {
-        let mut earlier = self.held.range(..before);
-        earlier
-            .any(|(offset, held)| held.event.key() == Some(key) && !self.waiting.contains(offset))
+        let (offset, event, _) = self.held.take()?;
+        Some((offset, event))
     }
 
     /// A message that was handed out is done.
     pub(crate) fn settle(&mut self, offset: i64) {
-        self.held.remove(&offset);
-        self.waiting.remove(&offset);
+        self.held.remove(offset);
     }
 
     /// A message that was handed out comes back.
     pub(crate) fn give_back(&mut self, offset: i64) {
-        if self.is_stopped {
-            self.leave(offset);
-        } else if let Some(held) = self.held.get_mut(&offset)
-            && self.waiting.insert(offset)
-        {
-            held.is_returned = true;
-            held.event = again(&held.event);
+        if !self.is_stopped {
+            self.held.give_back(offset);
+        } else if self.held.remove(offset).is_some() {
+            self.left.insert(offset);
         }
     }
 
     /// Takes in and hands out nothing any more; what waited takes up no room.
     pub(crate) fn stop(&mut self) {
         self.is_stopped = true;
-        for offset in std::mem::take(&mut self.waiting) {
-            self.leave(offset);
-        }
-    }
-
-    fn leave(&mut self, offset: i64) {
-        if self.held.remove(&offset).is_some() {
-            self.left.insert(offset);
-        }
+        let waiting = self.held.remove_waiting().into_iter();
+        self.left.extend(waiting.map(|(offset, _)| offset));
     }
 
     /// Messages that are handed out.
     pub(crate) fn out(&self) -> usize {
-        self.held.len().saturating_sub(self.waiting.len())
+        self.held.len().saturating_sub(self.held.waiting().len())
     }
 
     /// How far the group has come.
     pub(crate) fn progress(&self) -> Progress {
-        let held = self.held.keys().chain(&self.left);
+        let held = self.held.iter().map(|(offset, _)| offset);
         let to_come = self.before.unsettled.range(self.read..);
+        let others = self.left.iter().chain(to_come).copied();
         Progress {
-            unsettled: held.chain(to_come).copied().collect(),
+            unsettled: held.chain(others).collect(),
             next: self.before.next.max(self.read),
         }
     }
@@ -186,24 +131,10 @@ impl<R> Slice<R> {
     }
 }
 
-/// The event as it is when it was delivered once more.
-fn again(event: &Event) -> Event {
-    let (partition, offset) = event.position();
-    Event::new(Content {
-        topic: event.topic().to_owned(),
-        key: event.key().cloned(),
-        headers: event.headers().clone(),
-        payload: event.payload().clone(),
-        partition,
-        offset,
-        published_at: event.published_at(),
-        redelivered: event.redelivered().saturating_add(1),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use griot_events::{Headers, MESSAGE_ID, Partition};
+    use bytes::Bytes;
+    use griot_events::{Content, Headers, MESSAGE_ID, Partition};
 
     use super::*;
 
@@ -285,32 +216,6 @@ mod tests {
         slice.receive(10, event(10, "a", ""), None);
         // The message at 9 is no more.
         assert_eq!(slice.progress(), progress(&[10], 11));
-    }
-
-    #[test]
-    fn a_message_given_back_comes_before_later_ones_of_its_key() {
-        let messages = [(1, "a"), (2, "b"), (3, "a"), (4, "a")];
-        let mut slice = slice(progress(&[], 1), &messages);
-        for expected in [1, 2, 3] {
-            assert_eq!(slice.take().map(|(offset, _)| offset), Some(expected));
-        }
-        // Given back from behind: 3 waits for 1, and 4 for 3.
-        slice.give_back(3);
-        assert_eq!(take_all(&mut slice), [] as [i64; 0]);
-        slice.give_back(1);
-        let (offset, event) = slice.take().unwrap();
-        assert_eq!((offset, event.redelivered()), (1, 1));
-        assert_eq!(take_all(&mut slice), [] as [i64; 0]);
-        slice.settle(1);
-        assert_eq!(take_all(&mut slice), [3, 4]);
-    }
-
-    #[test]
-    fn messages_without_a_key_wait_for_nothing() {
-        let mut slice = slice(Progress::default(), &[(0, ""), (1, ""), (2, "a")]);
-        take_all(&mut slice);
-        slice.give_back(1);
-        assert_eq!(take_all(&mut slice), [1]);
     }
 
     #[test]

@@ -17,13 +17,6 @@ pub(crate) struct KafkaSource {
     closing: watch::Receiver<bool>,
 }
 
-/// What a reader is waiting for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wants {
-    Everything,
-    Changes,
-}
-
 impl KafkaSource {
     pub(crate) fn new(
         share: Arc<Share>,
@@ -36,61 +29,38 @@ impl KafkaSource {
             closing,
         }
     }
+}
 
-    fn take(&mut self, wants: Wants) -> Option<Incoming> {
-        let mut ledger = self.share.ledger();
-        if let Some(revoked) = ledger.take_revoked() {
-            return Some(revoked);
-        }
-        if wants == Wants::Changes {
-            return None;
-        }
-        let (slice, offset, event) = ledger.take()?;
-        let receipt = Box::new(KafkaReceipt {
-            share: Arc::clone(&self.share),
-            slice,
-            offset,
-            is_open: true,
-        });
-        Some(Incoming::Delivery(Delivery { event, receipt }))
+fn take(share: &Arc<Share>) -> Option<Incoming> {
+    let mut ledger = share.ledger();
+    if let Some(revoked) = ledger.take_revoked() {
+        return Some(revoked);
     }
-
-    async fn read(&mut self, wants: Wants) -> Option<Result<Incoming, BrokerError>> {
-        loop {
-            if *self.closing.borrow() || self.share.has_left() {
-                return None;
-            }
-            if let Some(error) = self.share.take_error() {
-                return Some(Err(error));
-            }
-            if let Some(incoming) = self.take(wants) {
-                return Some(Ok(incoming));
-            }
-            tokio::select! {
-                () = self.share.readable.notified() => {}
-                closed = self.closing.changed() => if closed.is_err() {
-                    return None;
-                },
-            }
-        }
-    }
+    let (slice, offset, event) = ledger.take()?;
+    let receipt = Box::new(KafkaReceipt {
+        share: Arc::clone(share),
+        slice,
+        offset,
+        is_open: true,
+    });
+    Some(Incoming::Delivery(Delivery { event, receipt }))
 }
 
 impl Source for KafkaSource {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
-        Box::pin(self.read(Wants::Everything))
+        let share = &self.share;
+        Box::pin(share.bell.next(&mut self.closing, || take(share)))
     }
 
     fn next_change(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
-        Box::pin(self.read(Wants::Changes))
+        let share = &self.share;
+        let change = || share.ledger().take_revoked();
+        Box::pin(share.bell.next(&mut self.closing, change))
     }
 
     fn at_hand(&mut self) -> Option<Incoming> {
-        let is_over = *self.closing.borrow() || self.share.has_left();
-        if is_over {
-            return None;
-        }
-        self.take(Wants::Everything)
+        let is_over = *self.closing.borrow() || self.share.bell.is_over();
+        if is_over { None } else { take(&self.share) }
     }
 
     /// Kafka gives a partition to a member for as long as that lives.
@@ -110,7 +80,8 @@ struct KafkaReceipt {
 impl KafkaReceipt {
     fn done(&mut self) -> Result<(), BrokerError> {
         self.is_open = false;
-        let is_ours = !self.share.has_left() && self.share.ledger().settle(self.slice, self.offset);
+        let is_ours =
+            !self.share.bell.is_over() && self.share.ledger().settle(self.slice, self.offset);
         if !is_ours {
             return Err(BrokerError::Refused {
                 what: "the acknowledgement",
@@ -119,7 +90,7 @@ impl KafkaReceipt {
         }
         self.share.settled.notify_one();
         // One that was given back may have waited for this one.
-        self.share.readable.notify_one();
+        self.share.bell.ring();
         Ok(())
     }
 
@@ -127,7 +98,7 @@ impl KafkaReceipt {
         self.is_open = false;
         self.share.ledger().give_back(self.slice, self.offset);
         self.share.settled.notify_one();
-        self.share.readable.notify_one();
+        self.share.bell.ring();
     }
 }
 

@@ -6,9 +6,9 @@ mod rig;
 
 use std::time::{Duration, SystemTime};
 
-use griot_events::{Broker, BrokerError};
+use griot_events::{Broker, BrokerError, Order};
 use griot_kafka::{KafkaBroker, KafkaOptions, Login, Token, TokenSource};
-use rig::{message, publish, subscribe, take, topic};
+use griot_testkit::probe::{self, message, publish, subscribe, take, topic};
 
 /// Signed by nobody, for `griot`, until the year 2100.
 const TOKEN: &str =
@@ -22,8 +22,8 @@ async fn refusal(url: &str) -> String {
 
 /// Publishes and reads.
 async fn works(broker: &KafkaBroker, topic: &str) {
-    publish(broker, vec![message(topic, "k", 1, "")]).await;
-    let mut source = subscribe(broker, topic, &rig::topic("group")).await;
+    publish(broker, vec![message(topic, "k", 1)]).await;
+    let mut source = subscribe(broker, topic, &probe::topic("group"), Order::PerKey).await;
     assert_eq!(take(&mut source, 1).await, ["1"]);
     broker.check().await.unwrap();
 }
@@ -59,14 +59,14 @@ async fn a_token_is_asked_for_and_topics_are_not_made_with_it() {
         })
     }));
     let broker = KafkaBroker::connect_with(options).await.unwrap();
-    let outcomes = broker.publish(vec![message(&topic, "k", 0, "")]).await;
+    let outcomes = broker.publish(vec![message(&topic, "k", 0)]).await;
     let [Err(refused @ BrokerError::Refused { .. })] = &outcomes[..] else {
         panic!("{outcomes:?}");
     };
     assert!(refused.to_string().contains("create it first"), "{refused}");
     let maker = format!("kafkas://griot:griot@{server}?ca={ca}&partitions=1");
     let maker = KafkaBroker::connect(&maker).await.unwrap();
-    subscribe(&maker, &topic, "maker").await;
+    subscribe(&maker, &topic, "maker", Order::PerKey).await;
     works(&broker, &topic).await;
 }
 

@@ -1,5 +1,4 @@
 //! Kafka passes the suite that every broker passes.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "rig/server.rs"]
 mod rig;
@@ -7,22 +6,16 @@ mod rig;
 use std::sync::Arc;
 
 use griot_events::Broker;
-use griot_kafka::KafkaBroker;
-use griot_testkit::BrokerFactory;
 
-struct Running(String);
-
-impl BrokerFactory for Running {
-    async fn open(&self) -> Arc<dyn Broker> {
-        Arc::new(KafkaBroker::connect(&self.0).await.unwrap())
-    }
+async fn open(url: String) -> Arc<dyn Broker> {
+    Arc::new(rig::connect(&url).await)
 }
 
 griot_testkit::broker_suite!(match rig::running() {
-    Some(url) => Running(url),
+    Some(url) => move || open(url.clone()),
     None => return,
 });
 griot_testkit::broker_kill_suite!(match rig::running() {
-    Some(url) => Running(url),
+    Some(url) => move || open(url.clone()),
     None => return,
 });

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use griot_core::Publication;
+use griot_events::adapter::{Bell, Gate, topics_of};
 use griot_events::{BoxFuture, Broker, BrokerError, Order, Source, Subscription};
 use serde_json::Value;
-use tokio::sync::{Mutex, RwLock, mpsc, watch};
+use tokio::sync::{OnceCell, watch};
 
 use crate::consumer::Consumer;
 use crate::fault;
-use crate::feed::{Feed, Reader, Share};
+use crate::feed::{Feed, Share};
 use crate::link::Link;
 use crate::options::NatsOptions;
 use crate::publisher::Publisher;
@@ -27,19 +28,9 @@ struct Parts {
     link: Link,
     streams: Streams,
     publisher: Publisher,
-    /// Held for reading while something is published.
-    publishing: RwLock<()>,
-    closing: watch::Sender<bool>,
-    feeds: Mutex<Feeds>,
-}
-
-/// How many feeds there are: each holds the sender, and nothing is left to receive when all are gone.
-#[derive(Debug)]
-struct Feeds {
-    sender: Option<mpsc::Sender<()>>,
-    gone: mpsc::Receiver<()>,
-    /// Whether the connection was closed behind them.
-    drained: bool,
+    gate: Gate,
+    /// Whether the connection was closed behind everything else.
+    drained: OnceCell<()>,
 }
 
 impl NatsBroker {
@@ -70,75 +61,51 @@ impl NatsBroker {
     pub async fn connect_with(options: NatsOptions) -> Result<Self, BrokerError> {
         let link = Link::connect(options).await?;
         let streams = Streams::new(link.clone());
-        let (sender, gone) = mpsc::channel(1);
         let parts = Parts {
             publisher: Publisher::new(link.clone(), streams.clone()),
             streams,
             link,
-            publishing: RwLock::new(()),
-            closing: watch::Sender::new(false),
-            feeds: Mutex::new(Feeds {
-                sender: Some(sender),
-                gone,
-                drained: false,
-            }),
+            gate: Gate::default(),
+            drained: OnceCell::new(),
         };
         Ok(Self {
             parts: Arc::new(parts),
         })
     }
 
-    fn is_closed(&self) -> bool {
-        *self.parts.closing.borrow()
-    }
-
     async fn publish_all(&self, publications: Vec<Publication>) -> Vec<Result<(), BrokerError>> {
-        let _publishing = self.parts.publishing.read().await;
-        if self.is_closed() {
-            return vec![Err(BrokerError::Closed); publications.len()];
+        match self.parts.gate.enter().await {
+            Ok(_within) => self.parts.publisher.publish(publications).await,
+            Err(error) => vec![Err(error); publications.len()],
         }
-        self.parts.publisher.publish(publications).await
     }
 
     async fn join(&self, subscription: Subscription) -> Result<Box<dyn Source>, BrokerError> {
-        if self.is_closed() {
-            return Err(BrokerError::Closed);
-        }
+        self.parts.gate.check()?;
         self.parts.link.connected().await?;
         let consumers = self.consumers(&subscription).await?;
         // What one member may have in flight, over all its topics.
         let in_flight_max = share_of(subscription.in_flight_max, consumers.len());
-        let reader = Arc::new(Reader::default());
+        let bell = Arc::new(Bell::default());
         let reading = watch::Sender::new(());
-        let alive = self.parts.feeds.lock().await.sender.clone();
-        let alive = alive.ok_or(BrokerError::Closed)?;
+        let alive = self.parts.gate.join().await?;
         let mut shares = Vec::with_capacity(consumers.len());
         for consumer in consumers {
             let link = self.parts.link.clone();
-            let share = Share::new(link, subscription.order, in_flight_max, Arc::clone(&reader));
+            let share = Share::new(link, subscription.order, in_flight_max, Arc::clone(&bell));
             let feed = Feed::new(Arc::clone(&share), consumer).await?;
-            let closing = self.parts.closing.subscribe();
+            let closing = self.parts.gate.closing();
             tokio::spawn(feed.run(reading.subscribe(), closing, alive.clone()));
             shares.push(share);
         }
-        let closing = self.parts.closing.subscribe();
-        Ok(Box::new(NatsSource::new(shares, reader, reading, closing)))
+        let closing = self.parts.gate.closing();
+        Ok(Box::new(NatsSource::new(shares, bell, reading, closing)))
     }
 
     /// The consumers of a subscription, made where they were not there.
     async fn consumers(&self, subscription: &Subscription) -> Result<Vec<Consumer>, BrokerError> {
-        if subscription.topics.is_empty() || subscription.in_flight_max == 0 {
-            return Err(BrokerError::Refused {
-                what: "the subscription",
-                reason: "name at least one topic, and let at least one message be in flight"
-                    .to_owned(),
-            });
-        }
-        let mut topics = subscription.topics.clone();
-        topics.sort();
-        topics.dedup();
         let mut places = Vec::new();
-        for topic in topics {
+        for topic in topics_of(subscription)? {
             for stream in self.parts.streams.of(&topic).await? {
                 places.push((stream, topic.clone()));
             }
@@ -159,9 +126,7 @@ impl NatsBroker {
     }
 
     async fn ask_whether_it_is_there(&self) -> Result<(), BrokerError> {
-        if self.is_closed() {
-            return Err(BrokerError::Closed);
-        }
+        self.parts.gate.check()?;
         let link = &self.parts.link;
         if !link.is_connected() {
             return Err(fault::late(std::time::Duration::ZERO));
@@ -173,17 +138,11 @@ impl NatsBroker {
     }
 
     async fn finish(&self) {
-        let published = self.parts.publishing.write().await;
-        self.parts.closing.send_replace(true);
-        drop(published);
-        let mut feeds = self.parts.feeds.lock().await;
-        feeds.sender = None;
-        // Ends when the last feed has given everything back.
-        while feeds.gone.recv().await.is_some() {}
-        if feeds.drained {
-            return;
-        }
-        feeds.drained = true;
+        self.parts.gate.close().await;
+        self.parts.drained.get_or_init(|| self.hang_up()).await;
+    }
+
+    async fn hang_up(&self) {
         let timeout = self.parts.link.options.timeout;
         let client = &self.parts.link.client;
         let drained = async {

@@ -13,9 +13,10 @@ use async_nats::header::NATS_PIN_ID;
 use async_nats::{HeaderValue, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
+use griot_events::adapter::{Bell, Stay};
 use griot_events::{BrokerError, Order};
 use serde_json::json;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::consumer::{Consumer, PINNED};
 use crate::ledger::{Arrival, Ledger};
@@ -40,7 +41,7 @@ pub(crate) struct Share {
     pub(crate) link: Link,
     pub(crate) order: Order,
     /// Wakes the one who reads.
-    pub(crate) reader: Arc<Reader>,
+    pub(crate) bell: Arc<Bell>,
     /// Messages the member may hold.
     in_flight_max: usize,
     ledger: Mutex<Ledger>,
@@ -54,40 +55,17 @@ pub(crate) struct Share {
     wake: Notify,
 }
 
-/// The one who reads from all feeds of a subscription.
-#[derive(Debug, Default)]
-pub(crate) struct Reader {
-    /// There may be something to read.
-    pub(crate) notify: Notify,
-    /// What went wrong last, until it is read.
-    error: Mutex<Option<BrokerError>>,
-}
-
-impl Reader {
-    pub(crate) fn take_error(&self) -> Option<BrokerError> {
-        self.error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    fn report(&self, error: BrokerError) {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.notify.notify_one();
-    }
-}
-
 impl Share {
     pub(crate) fn new(
         link: Link,
         order: Order,
         in_flight_max: usize,
-        reader: Arc<Reader>,
+        bell: Arc<Bell>,
     ) -> Arc<Self> {
         Arc::new(Self {
             link,
             order,
-            reader,
+            bell,
             in_flight_max,
             ledger: Mutex::new(Ledger::new(order, in_flight_max)),
             requested: AtomicUsize::new(0),
@@ -121,7 +99,7 @@ impl Share {
             self.wake.notify_one();
         }
         if is_waited_for {
-            self.reader.notify.notify_one();
+            self.bell.ring();
         }
     }
 
@@ -193,7 +171,7 @@ impl Feed {
         mut self,
         mut reading: watch::Receiver<()>,
         mut closing: watch::Receiver<bool>,
-        alive: mpsc::Sender<()>,
+        alive: Stay,
     ) {
         let mut connected = self.share.link.reconnections();
         loop {
@@ -290,7 +268,7 @@ impl Feed {
         if self.is_gathering() {
             self.gather().await;
         }
-        self.share.reader.notify.notify_one();
+        self.share.bell.ring();
     }
 
     async fn receive(&mut self, message: Message) {
@@ -384,7 +362,7 @@ impl Feed {
     async fn gather(&mut self) {
         let progress = match self.consumer.progress().await {
             Ok(progress) => progress,
-            Err(error) => return self.share.reader.report(error),
+            Err(error) => return self.share.bell.report(error),
         };
         if progress.pinned != self.pin {
             self.unpinned().await;
@@ -396,7 +374,7 @@ impl Feed {
         if ledger.is_gathering() {
             self.missing = progress.pending.saturating_sub(ledger.len());
         } else {
-            self.share.reader.notify.notify_one();
+            self.share.bell.ring();
         }
     }
 
@@ -437,7 +415,7 @@ impl Feed {
                 self.share.requested.store(0, Ordering::Release);
                 self.share.ledger().gather();
             }
-            Err(error) => self.share.reader.report(error),
+            Err(error) => self.share.bell.report(error),
         }
     }
 
@@ -462,7 +440,7 @@ impl Feed {
                 "could not say that this member leaves; others get its messages when their leases end"
             );
         }
-        self.share.reader.notify.notify_one();
+        self.share.bell.ring();
     }
 
     async fn say_all(&self, replies: Vec<Subject>, what: &Bytes) {

@@ -1,11 +1,11 @@
 //! What a member holds of a topic, and which message may be handed out next. Pure: no I/O, no clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use async_nats::Subject;
-use bytes::Bytes;
-use griot_events::{Content, Event, Order};
+use griot_events::adapter::Shelf;
+use griot_events::{Event, Order};
 
 /// Messages that JetStream gave this member and that are not settled.
 ///
@@ -17,31 +17,17 @@ use griot_events::{Content, Event, Order};
 #[derive(Debug)]
 pub(crate) struct Ledger {
     order: Order,
-    held: BTreeMap<u64, Held>,
-    /// What may be handed out, by place in the stream.
-    waiting: BTreeSet<u64>,
-    /// How many of those were given back.
-    returned: usize,
+    /// By place in the stream.
+    held: Shelf<u64, Held>,
     gathering: bool,
     settled: Settled,
 }
 
+/// How to answer for a message, and until when.
 #[derive(Debug)]
 struct Held {
-    event: Event,
     reply: Subject,
-    place: Place,
     lease_began: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Not handed out yet.
-    Fresh,
-    /// Handed out, and given back.
-    Returned,
-    /// Handed out.
-    Out,
 }
 
 /// What became of a message that arrived.
@@ -60,9 +46,7 @@ impl Ledger {
     pub(crate) fn new(order: Order, in_flight_max: usize) -> Self {
         Self {
             order,
-            held: BTreeMap::new(),
-            waiting: BTreeSet::new(),
-            returned: 0,
+            held: Shelf::new(order),
             gathering: order == Order::PerKey,
             settled: Settled::new(in_flight_max),
         }
@@ -79,147 +63,82 @@ impl Ledger {
         if self.order == Order::PerKey && self.settled.contains(seq) {
             return Arrival::Settled;
         }
-        if let Some(held) = self.held.get_mut(&seq) {
-            held.reply = reply;
-            held.lease_began = now;
-            if self.order == Order::None && held.place == Place::Out {
-                // Its lease ended in the hands of somebody who gave no sign of life.
-                held.event = event;
-                held.place = Place::Fresh;
-                self.waiting.insert(seq);
-                return Arrival::Taken;
-            }
-            return Arrival::Known;
-        }
         let held = Held {
-            event,
             reply,
-            place: Place::Fresh,
             lease_began: now,
         };
-        self.held.insert(seq, held);
-        self.waiting.insert(seq);
+        // Without order, its lease ended in the hands of somebody who gave no sign of life.
+        let is_lost = self.order == Order::None && self.held.is_out(seq);
+        if !is_lost && let Some(known) = self.held.get_mut(seq) {
+            *known = held;
+            return Arrival::Known;
+        }
+        self.held.put(seq, event, held);
         Arrival::Taken
     }
 
     /// The next message to hand out.
     pub(crate) fn take(&mut self) -> Option<(u64, Event, Subject)> {
-        let seq = self.next()?;
-        self.waiting.remove(&seq);
-        let held = self.held.get_mut(&seq)?;
-        if held.place == Place::Returned {
-            self.returned = self.returned.saturating_sub(1);
-        }
-        held.place = Place::Out;
-        Some((seq, held.event.clone(), held.reply.clone()))
-    }
-
-    fn next(&self) -> Option<u64> {
         if self.gathering {
             return None;
         }
-        if self.returned == 0 || self.order == Order::None {
-            return self.waiting.first().copied();
-        }
-        // A message that was given back waits for earlier ones of its key, and later ones for it.
-        let mut out = HashSet::<&Bytes>::new();
-        let mut blocked = HashSet::<&Bytes>::new();
-        for (seq, held) in &self.held {
-            let key = held.event.key();
-            let waits = key.is_some_and(|key| {
-                blocked.contains(key) || (held.place == Place::Returned && out.contains(key))
-            });
-            match (held.place, key) {
-                (Place::Out, Some(key)) => {
-                    out.insert(key);
-                }
-                (Place::Fresh | Place::Returned, Some(key)) if waits => {
-                    blocked.insert(key);
-                }
-                (Place::Fresh | Place::Returned, _) => return Some(*seq),
-                (Place::Out, None) => {}
-            }
-        }
-        None
+        let (seq, event, held) = self.held.take()?;
+        Some((seq, event, held.reply.clone()))
     }
 
     /// A message that was handed out is done.
     pub(crate) fn settle(&mut self, seq: u64) {
-        if self.remove(seq) && self.order == Order::PerKey {
+        if self.held.remove(seq).is_some() && self.order == Order::PerKey {
             self.settled.insert(seq);
         }
     }
 
     /// A message that was handed out comes back. False where it is not held.
     pub(crate) fn give_back(&mut self, seq: u64) -> bool {
-        let Some(held) = self.held.get_mut(&seq) else {
-            return false;
-        };
-        if held.place == Place::Out {
-            held.place = Place::Returned;
-            held.event = again(&held.event);
-            self.returned += 1;
-            self.waiting.insert(seq);
-        }
-        true
+        self.held.give_back(seq)
     }
 
     /// It is held no more, and not settled either.
-    pub(crate) fn remove(&mut self, seq: u64) -> bool {
-        self.waiting.remove(&seq);
-        let held = self.held.remove(&seq);
-        if held
-            .as_ref()
-            .is_some_and(|held| held.place == Place::Returned)
-        {
-            self.returned = self.returned.saturating_sub(1);
-        }
-        held.is_some()
+    pub(crate) fn remove(&mut self, seq: u64) {
+        self.held.remove(seq);
     }
 
     /// A lease began anew.
     pub(crate) fn extend(&mut self, seq: u64, now: Instant) {
-        if let Some(held) = self.held.get_mut(&seq) {
+        if let Some(held) = self.held.get_mut(seq) {
             held.lease_began = now;
         }
     }
 
     /// Lets go of messages whose lease ended before anybody asked for them: others have them now.
     pub(crate) fn expire(&mut self, lease: Duration, now: Instant) {
-        let ended = |seq: &u64| {
-            let held = self.held.get(seq);
-            held.is_none_or(|held| now.saturating_duration_since(held.lease_began) >= lease)
-        };
-        let ended: Vec<u64> = self
-            .waiting
-            .iter()
-            .copied()
-            .filter(|seq| ended(seq))
-            .collect();
-        for seq in ended {
-            self.remove(seq);
+        let ended = |held: &mut Held| now.saturating_duration_since(held.lease_began) >= lease;
+        for seq in self.held.waiting().collect::<Vec<_>>() {
+            if self.held.get_mut(seq).is_some_and(ended) {
+                self.held.remove(seq);
+            }
         }
     }
 
     /// Lets go of what was not handed out: how to tell the server, in the order of the stream.
     pub(crate) fn release_waiting(&mut self) -> Vec<Subject> {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.returned = 0;
-        let held = waiting.iter().filter_map(|seq| self.held.remove(seq));
-        held.map(|held| held.reply).collect()
+        let waiting = self.held.remove_waiting().into_iter();
+        waiting.map(|(_, held)| held.reply).collect()
     }
 
     /// Lets go of everything: how to tell the server, in the order of the stream.
     pub(crate) fn release_all(&mut self) -> Vec<Subject> {
-        self.waiting.clear();
-        self.returned = 0;
-        let held = std::mem::take(&mut self.held);
-        held.into_values().map(|held| held.reply).collect()
+        let replies = self.replies();
+        self.held = Shelf::new(self.order);
+        replies
     }
 
     /// How to tell the server that everything held is still being worked on.
     pub(crate) fn replies(&self) -> Vec<Subject> {
-        self.held.values().map(|held| held.reply.clone()).collect()
+        self.held
+            .iter()
+            .map(|(_, held)| held.reply.clone())
+            .collect()
     }
 
     /// Begins to gather, where order matters.
@@ -234,34 +153,20 @@ impl Ledger {
     /// What JetStream says: the last place it gave out, and how many it waits for. Where all of these
     /// are here, gathering is over. Messages given out after it said so are not counted.
     pub(crate) fn compare(&mut self, delivered: u64, pending: usize) {
-        if self.held.range(..=delivered).count() >= pending {
+        let given = self.held.iter().take_while(|(seq, _)| *seq <= delivered);
+        if given.count() >= pending {
             self.gathering = false;
         }
     }
 
     /// Whether messages that were given back wait to be handed out again.
     pub(crate) fn has_returned(&self) -> bool {
-        self.returned > 0
+        self.held.has_returned()
     }
 
     pub(crate) fn len(&self) -> usize {
         self.held.len()
     }
-}
-
-/// The event as it is when it was delivered once more.
-fn again(event: &Event) -> Event {
-    let (partition, offset) = event.position();
-    Event::new(Content {
-        topic: event.topic().to_owned(),
-        key: event.key().cloned(),
-        headers: event.headers().clone(),
-        payload: event.payload().clone(),
-        partition,
-        offset,
-        published_at: event.published_at(),
-        redelivered: event.redelivered().saturating_add(1),
-    })
 }
 
 /// The messages that were settled last. The server may not have heard of it and give them again, behind
@@ -302,7 +207,8 @@ impl Settled {
 
 #[cfg(test)]
 mod tests {
-    use griot_events::{Headers, Partition};
+    use bytes::Bytes;
+    use griot_events::{Content, Headers, Partition};
 
     use super::*;
 
@@ -351,31 +257,6 @@ mod tests {
         receive(&mut ledger, 5, "a");
         ledger.compare(9, 4);
         assert_eq!(take_all(&mut ledger), [3, 5, 7, 9]);
-    }
-
-    #[test]
-    fn a_message_given_back_comes_before_later_ones_of_its_key() {
-        let mut ledger = ledger(Order::PerKey, &[(1, "a"), (2, "b"), (3, "a"), (4, "a")]);
-        for expected in [1, 2, 3] {
-            assert_eq!(ledger.take().map(|(seq, ..)| seq), Some(expected));
-        }
-        // Given back from behind: 3 waits for 1, and 4 for 3.
-        assert!(ledger.give_back(3));
-        assert_eq!(take_all(&mut ledger), [] as [u64; 0]);
-        assert!(ledger.give_back(1));
-        let (seq, event, _) = ledger.take().unwrap();
-        assert_eq!((seq, event.redelivered()), (1, 1));
-        assert_eq!(take_all(&mut ledger), [] as [u64; 0]);
-        ledger.settle(1);
-        assert_eq!(take_all(&mut ledger), [3, 4]);
-    }
-
-    #[test]
-    fn messages_without_a_key_wait_for_nothing() {
-        let mut ledger = ledger(Order::PerKey, &[(1, ""), (2, ""), (3, "a")]);
-        take_all(&mut ledger);
-        assert!(ledger.give_back(2));
-        assert_eq!(take_all(&mut ledger), [2]);
     }
 
     #[test]

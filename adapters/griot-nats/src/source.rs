@@ -6,96 +6,89 @@ use std::time::{Duration, Instant};
 
 use async_nats::Subject;
 use bytes::Bytes;
+use griot_events::adapter::Bell;
 use griot_events::{BoxFuture, BrokerError, Delivery, Incoming, Order, Receipt, Source};
 use tokio::sync::watch;
 
-use crate::feed::{DONE, IN_PROGRESS, NOT_DONE, Reader, Share};
+use crate::feed::{DONE, IN_PROGRESS, NOT_DONE, Share};
 use crate::options::Acks;
 
-/// Reads what the feeds of a subscription hold, in turn.
+/// Reads what the feeds of a subscription hold.
 pub(crate) struct NatsSource {
-    feeds: Vec<Arc<Share>>,
-    reader: Arc<Reader>,
-    /// The feed to look at first.
-    turn: usize,
+    feeds: Feeds,
+    bell: Arc<Bell>,
     /// Dropped with this, which the feeds notice.
     _reading: watch::Sender<()>,
     closing: watch::Receiver<bool>,
 }
 
-impl NatsSource {
-    pub(crate) fn new(
-        feeds: Vec<Arc<Share>>,
-        reader: Arc<Reader>,
-        reading: watch::Sender<()>,
-        closing: watch::Receiver<bool>,
-    ) -> Self {
-        Self {
-            feeds,
-            reader,
-            turn: 0,
-            _reading: reading,
-            closing,
-        }
-    }
+/// The feeds of a subscription, in turn.
+struct Feeds {
+    all: Vec<Arc<Share>>,
+    /// The one to look at first.
+    turn: usize,
+}
 
-    fn take(&mut self) -> Option<Delivery> {
-        for _ in 0..self.feeds.len() {
-            self.turn = (self.turn + 1) % self.feeds.len();
-            let share = self.feeds.get(self.turn)?;
+impl Feeds {
+    fn take(&mut self) -> Option<Incoming> {
+        for _ in 0..self.all.len() {
+            self.turn = (self.turn + 1) % self.all.len();
+            let share = self.all.get(self.turn)?;
             let taken = share.ledger().take();
             if let Some((seq, event, reply)) = taken {
-                let receipt = NatsReceipt {
+                let receipt = Box::new(NatsReceipt {
                     share: Arc::clone(share),
                     seq,
                     reply,
                     is_open: true,
-                };
-                let receipt = Box::new(receipt);
-                return Some(Delivery { event, receipt });
+                });
+                return Some(Incoming::Delivery(Delivery { event, receipt }));
             }
         }
         None
     }
+}
 
-    async fn read(&mut self) -> Option<Result<Incoming, BrokerError>> {
-        loop {
-            if *self.closing.borrow() {
-                return None;
-            }
-            if let Some(error) = self.reader.take_error() {
-                return Some(Err(error));
-            }
-            if let Some(delivery) = self.take() {
-                return Some(Ok(Incoming::Delivery(delivery)));
-            }
-            let reader = Arc::clone(&self.reader);
-            tokio::select! {
-                () = reader.notify.notified() => {}
-                closed = self.closing.changed() => if closed.is_err() {
-                    return None;
-                },
-            }
+impl NatsSource {
+    pub(crate) fn new(
+        feeds: Vec<Arc<Share>>,
+        bell: Arc<Bell>,
+        reading: watch::Sender<()>,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            feeds: Feeds {
+                all: feeds,
+                turn: 0,
+            },
+            bell,
+            _reading: reading,
+            closing,
         }
     }
 }
 
 impl Source for NatsSource {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
-        Box::pin(self.read())
+        Box::pin(self.bell.next(&mut self.closing, || self.feeds.take()))
+    }
+
+    /// JetStream takes no message from a member that lives.
+    fn next_change(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
+        Box::pin(self.bell.next(&mut self.closing, || None))
     }
 
     fn at_hand(&mut self) -> Option<Incoming> {
         if *self.closing.borrow() {
             return None;
         }
-        self.take().map(Incoming::Delivery)
+        self.feeds.take()
     }
 
     /// With order per key the adapter keeps the leases itself: a message that ran out while its member
     /// lives would come back behind later ones of its key.
     fn lease(&self) -> Option<Duration> {
-        let first = self.feeds.first()?;
+        let first = self.feeds.all.first()?;
         (first.order == Order::None).then_some(first.link.options.lease)
     }
 }
@@ -153,7 +146,7 @@ impl NatsReceipt {
     fn stays(&self) -> bool {
         let stays = self.share.keeps_order() && self.share.ledger().give_back(self.seq);
         if stays {
-            self.share.reader.notify.notify_one();
+            self.share.bell.ring();
         }
         stays
     }

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use griot_events::{Broker, BrokerError, Order};
-use rig::{
-    connect, message, message_with_id, next, publish, quiet, running, subscribe, take, text, topic,
+use griot_testkit::probe::{
+    message, message_with_id, next, publish, quiet, subscribe, subscription, take, text, topic,
 };
+use rig::{connect, running};
 
 /// Keys, and messages of each, that members share in turn.
 const KEYS: usize = 5;
@@ -279,7 +280,7 @@ async fn no_more_is_in_flight_than_was_asked_for() {
     let topic = topic("bounded");
     publish(&broker, (0..10).map(|n| message(&topic, "", n)).collect()).await;
     for order in [Order::PerKey, Order::None] {
-        let mut subscription = rig::subscription(&topic, &format!("{order:?}"), order);
+        let mut subscription = subscription(&topic, &format!("{order:?}"), order);
         subscription.in_flight_max = 3;
         let mut source = broker.subscribe(subscription).await.unwrap();
         let mut out = Vec::new();
@@ -330,23 +331,6 @@ async fn an_acknowledgement_may_wait_for_the_servers_word() {
     drop(source);
     let mut source = subscribe(&broker, &topic, "g", Order::PerKey).await;
     quiet(&mut source, MOMENT).await;
-}
-
-#[tokio::test]
-async fn a_closed_broker_says_so() {
-    with_server!(url);
-    let broker = connect(&url).await;
-    let topic = topic("closed");
-    let mut source = subscribe(&broker, &topic, "g", Order::PerKey).await;
-    broker.check().await.unwrap();
-    broker.close().await;
-    assert!(source.next().await.is_none());
-    let closed = |outcome: Result<(), BrokerError>| matches!(outcome, Err(BrokerError::Closed));
-    assert!(closed(broker.check().await));
-    let outcomes = broker.publish(vec![message(&topic, "k", "1")]).await;
-    assert!(outcomes.into_iter().all(closed));
-    let subscription = rig::subscription(&topic, "g", Order::PerKey);
-    assert!(closed(broker.subscribe(subscription).await.map(drop)));
 }
 
 #[tokio::test]

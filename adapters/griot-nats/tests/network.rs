@@ -1,5 +1,4 @@
 //! JetStream behind a network that is slow, cut, half-open or forgetful.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "rig/server.rs"]
 mod rig;
@@ -8,15 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use griot_events::Broker;
-use griot_nats::NatsBroker;
 use griot_testkit::{BrokerNetwork, ToxicBroker};
 
 fn toxic() -> Option<impl BrokerNetwork> {
     let url = rig::running()?;
     let open = async |proxy: SocketAddr| {
         let url = format!("nats://{proxy}?lease_seconds=2&timeout_seconds=2");
-        let broker = NatsBroker::connect(&url).await.unwrap();
-        Arc::new(broker) as Arc<dyn Broker>
+        Arc::new(rig::connect(&url).await) as Arc<dyn Broker>
     };
     ToxicBroker::from_environment(url.trim_start_matches("nats://"), open)
 }

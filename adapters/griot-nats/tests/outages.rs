@@ -4,15 +4,12 @@
 #[path = "rig/server.rs"]
 mod rig;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use griot_events::{Broker, BrokerError, Order};
 use griot_nats::NatsBroker;
-use rig::{
-    Server, connect, message, message_with_id, next, program, publish, subscribe, text, until,
-};
-use tokio::sync::watch;
+use griot_testkit::probe::{message, next, publish, quiet, subscribe, text};
+use rig::{Server, connect, program};
 
 macro_rules! with_program {
     ($program:ident) => {
@@ -79,119 +76,6 @@ async fn a_server_that_is_not_there_is_unreachable() {
     assert!(matches!(error, BrokerError::Unreachable(_)), "{error}");
 }
 
-/// Publishes numbered messages of ten keys until told to stop, each until it is acknowledged, under its
-/// id; what it returns was acknowledged.
-async fn load(broker: NatsBroker, stopped: watch::Receiver<bool>) -> u32 {
-    let mut next = 0;
-    while !*stopped.borrow() {
-        let mut batch: Vec<u32> = (next..next + 50).collect();
-        next += 50;
-        while !batch.is_empty() {
-            let messages = batch.iter().map(|number| {
-                let (key, id) = ((number % 10).to_string(), number.to_string());
-                message_with_id("load", &key, number, &id)
-            });
-            let outcomes = broker.publish(messages.collect()).await;
-            let failed = batch.iter().zip(outcomes);
-            let failed = failed.filter(|(_, outcome)| outcome.is_err());
-            batch = failed.map(|(number, _)| *number).collect();
-        }
-    }
-    next
-}
-
-/// Stops or kills the server twice under load, and returns what arrived, in order.
-async fn outage(order: Order, disturb: impl AsyncFn(&mut Server)) -> Option<(u32, Vec<u32>)> {
-    let program = program()?;
-    let mut server = Server::start(&program, "").await;
-    let url = format!("{}?lease_seconds=3&timeout_seconds=2", server.url());
-    let (broker, publisher) = (connect(&url).await, connect(&url).await);
-    let mut source = subscribe(&broker, "load", "g", order).await;
-    let (stop, stopped) = watch::channel(false);
-    let loading = tokio::spawn(load(publisher, stopped));
-    let (count, counted) = watch::channel(0);
-    let reading = tokio::spawn(async move {
-        let mut arrived = Vec::new();
-        loop {
-            let delivery = next(&mut source).await;
-            let number: u32 = text(&delivery).parse().unwrap();
-            if number == u32::MAX {
-                return arrived;
-            }
-            arrived.push(number);
-            // Where it is not heard, the message comes again.
-            let _ = delivery.receipt.ack().await;
-            count.send_replace(arrived.len());
-        }
-    });
-    for round in 1..=2 {
-        let enough = || async { *counted.borrow() >= round * 500 };
-        until("messages flow", enough).await;
-        disturb(&mut server).await;
-        server.go_on().await;
-    }
-    until("messages flow again", || async {
-        *counted.borrow() >= 1_500
-    })
-    .await;
-    stop.send_replace(true);
-    let acknowledged = loading.await.unwrap();
-    // With order per key and one reader, the end comes last; without, what is missing is waited for.
-    let seen_all = || async { *counted.borrow() >= acknowledged as usize };
-    until("all has arrived", seen_all).await;
-    publish(&broker, vec![message("load", "end", u32::MAX)]).await;
-    Some((acknowledged, reading.await.unwrap()))
-}
-
-fn assert_nothing_is_lost(acknowledged: u32, arrived: &[u32]) {
-    let arrived: BTreeSet<u32> = arrived.iter().copied().collect();
-    let missing: Vec<u32> = (0..acknowledged)
-        .filter(|number| !arrived.contains(number))
-        .collect();
-    assert!(missing.is_empty(), "of {acknowledged}: lost {missing:?}");
-}
-
-/// Each message of a key comes first after the one before it; one that comes again may do so later.
-fn assert_ordered(arrived: &[u32]) {
-    let mut last = [None; 10];
-    for number in arrived {
-        let last = &mut last[(number % 10) as usize];
-        assert!(
-            last.is_none_or(|last| last < *number),
-            "{number} after {last:?}"
-        );
-        *last = Some(*number);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_restarts_under_load_lose_nothing_and_keep_the_order_of_keys() {
-    let outcome = outage(Order::PerKey, Server::stop).await;
-    let Some((acknowledged, arrived)) = outcome else {
-        return;
-    };
-    assert_nothing_is_lost(acknowledged, &arrived);
-    assert_ordered(&arrived);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
-    let outcome = outage(Order::PerKey, Server::kill).await;
-    let Some((acknowledged, arrived)) = outcome else {
-        return;
-    };
-    assert_nothing_is_lost(acknowledged, &arrived);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_without_order_loses_nothing_when_the_server_is_killed() {
-    let outcome = outage(Order::None, Server::kill).await;
-    let Some((acknowledged, arrived)) = outcome else {
-        return;
-    };
-    assert_nothing_is_lost(acknowledged, &arrived);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_member_takes_over_in_order_from_one_that_died() {
     with_program!(program);
@@ -234,5 +118,5 @@ async fn another_member_takes_over_in_order_from_one_that_died() {
     }
     let expected: Vec<u32> = (0..20).filter(|number| *number != 3).collect();
     assert_eq!(taken, expected);
-    rig::quiet(&mut source, Duration::from_millis(300)).await;
+    quiet(&mut source, Duration::from_millis(300)).await;
 }

@@ -8,38 +8,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use griot_events::Broker;
-use griot_nats::NatsBroker;
-use griot_testkit::{BrokerFactory, BrokerServer};
+use griot_testkit::{BrokerFactory, BrokerServer, End};
 use rig::Server;
 use tokio::sync::Mutex;
 
-async fn open(url: &str) -> Arc<dyn Broker> {
-    let url = format!("{url}?lease_seconds=2");
-    Arc::new(NatsBroker::connect(&url).await.unwrap())
+async fn open(url: String) -> Arc<dyn Broker> {
+    Arc::new(rig::connect(&format!("{url}?lease_seconds=2")).await)
 }
 
 mod on_a_running_server {
     use super::*;
 
-    struct Running(String);
-
-    impl BrokerFactory for Running {
-        async fn open(&self) -> Arc<dyn Broker> {
-            open(&self.0).await
-        }
-    }
-
     griot_testkit::broker_suite!(match rig::running() {
-        Some(url) => Running(url),
+        Some(url) => move || open(url.clone()),
         None => return,
     });
     griot_testkit::broker_kill_suite!(match rig::running() {
-        Some(url) => Running(url),
+        Some(url) => move || open(url.clone()),
         None => return,
     });
 }
 
-mod on_a_server_that_is_killed {
+mod on_a_server_that_ends {
     use super::*;
 
     struct Own(PathBuf, Mutex<Option<Server>>);
@@ -50,15 +40,18 @@ mod on_a_server_that_is_killed {
             if server.is_none() {
                 *server = Some(Server::start(&self.0, "").await);
             }
-            open(&server.as_ref().unwrap().url()).await
+            open(server.as_ref().unwrap().url()).await
         }
     }
 
     impl BrokerServer for Own {
-        async fn restart(&self) {
+        async fn restart(&self, end: End) {
             let mut server = self.1.lock().await;
             let server = server.as_mut().unwrap();
-            server.kill().await;
+            match end {
+                End::Stopped => server.stop().await,
+                End::Killed => server.kill().await,
+            }
             server.go_on().await;
         }
     }

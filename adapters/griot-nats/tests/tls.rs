@@ -11,9 +11,9 @@ use std::path::Path;
 use credentials::Operator;
 use griot_events::{BrokerError, Order};
 use griot_nats::NatsBroker;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rig::{Server, connect, message, program, publish, subscribe, take};
-use tempfile::TempDir;
+use griot_testkit::Authority;
+use griot_testkit::probe::{message, publish, subscribe, take};
+use rig::{Server, connect, program};
 
 macro_rules! with_program {
     ($program:ident) => {
@@ -21,54 +21,15 @@ macro_rules! with_program {
     };
 }
 
-/// Somebody who signs certificates, and where they lie.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    directory: TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let issuer = CertifiedIssuer::self_signed(parameters, key).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
-        Self { issuer, directory }
-    }
-
-    fn ca(&self) -> String {
-        self.path("ca.pem")
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.directory.path().join(name).display().to_string()
-    }
-
-    /// A certificate for a name, and its key.
-    fn sign(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new([name.to_owned()]).unwrap();
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        let path = |end| self.path(&format!("{name}.{end}"));
-        std::fs::write(path("crt"), certificate.pem()).unwrap();
-        std::fs::write(path("key"), key.serialize_pem()).unwrap();
-        (path("crt"), path("key"))
-    }
-
-    /// A server by this name, and more of its TLS settings.
-    async fn server(&self, program: &Path, name: &str, more: &str) -> (Server, String) {
-        let (certificate, key) = self.sign(name);
-        let tls = format!(
-            "tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {:?}, {more} }}",
-            self.ca()
-        );
-        let server = Server::start(program, &tls).await;
-        let url = server.url().replace("nats://127.0.0.1", "tls://localhost");
-        let url = format!("{url}?ca={}", self.ca());
-        (server, url)
-    }
+/// A server by this name, and more of its TLS settings.
+async fn server(authority: &Authority, program: &Path, name: &str, more: &str) -> (Server, String) {
+    let (certificate, key) = authority.sign(name);
+    let ca = authority.ca();
+    let tls =
+        format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {ca:?}, {more} }}");
+    let server = Server::start(program, &tls).await;
+    let url = server.url().replace("nats://127.0.0.1", "tls://localhost");
+    (server, format!("{url}?ca={ca}"))
 }
 
 async fn works(url: &str) {
@@ -88,7 +49,7 @@ async fn refusal(url: &str) -> String {
 async fn messages_go_over_tls_where_the_authority_is_named() {
     with_program!(program);
     let authority = Authority::new();
-    let (_server, url) = authority.server(&program, "localhost", "").await;
+    let (_server, url) = server(&authority, &program, "localhost", "").await;
     works(&url).await;
 }
 
@@ -96,7 +57,7 @@ async fn messages_go_over_tls_where_the_authority_is_named() {
 async fn a_server_whose_authority_nobody_named_is_refused_and_how_to_name_it_is_said() {
     with_program!(program);
     let authority = Authority::new();
-    let (_server, url) = authority.server(&program, "localhost", "").await;
+    let (_server, url) = server(&authority, &program, "localhost", "").await;
     let (stranger, (url, _)) = (Authority::new(), url.split_once('?').unwrap());
     let other = format!("{url}?ca={}", stranger.ca());
     for url in [url, &other] {
@@ -109,7 +70,7 @@ async fn a_server_whose_authority_nobody_named_is_refused_and_how_to_name_it_is_
 async fn a_server_of_another_name_is_refused() {
     with_program!(program);
     let authority = Authority::new();
-    let (_server, url) = authority.server(&program, "elsewhere.example", "").await;
+    let (_server, url) = server(&authority, &program, "elsewhere.example", "").await;
     let said = refusal(&url).await;
     assert!(said.contains("TLS failed"), "{said}");
 }
@@ -127,9 +88,7 @@ async fn a_server_without_tls_is_refused_where_tls_must_be_spoken() {
 async fn a_server_that_wants_a_certificate_gets_ours() {
     with_program!(program);
     let authority = Authority::new();
-    let (_server, url) = authority
-        .server(&program, "localhost", "verify: true")
-        .await;
+    let (_server, url) = server(&authority, &program, "localhost", "verify: true").await;
     let (certificate, key) = authority.sign("ann");
     works(&format!("{url}&cert={certificate}&key={key}")).await;
     let said = refusal(&url).await;

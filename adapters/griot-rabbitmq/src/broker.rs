@@ -3,8 +3,9 @@
 use std::sync::{Arc, PoisonError};
 
 use griot_core::Publication;
+use griot_events::adapter::{Gate, Stay, topics_of};
 use griot_events::{BoxFuture, Broker, BrokerError, Order, Source, Subscription};
-use tokio::sync::{Mutex, RwLock, mpsc, watch};
+use tokio::sync::watch;
 
 use crate::feed::{Feed, Reader, Share, Stop};
 use crate::link::Link;
@@ -27,19 +28,9 @@ struct Parts {
     link: Link,
     logs: Logs,
     publisher: Publisher,
-    /// Held for reading while something is published.
-    publishing: RwLock<()>,
-    closing: watch::Sender<bool>,
+    gate: Gate,
     /// Told when everything else is done.
     hanging_up: watch::Sender<bool>,
-    feeds: Mutex<Feeds>,
-}
-
-/// How many feeds there are: each holds the sender, and nothing is left to receive when all are gone.
-#[derive(Debug)]
-struct Feeds {
-    sender: Option<mpsc::Sender<()>>,
-    gone: mpsc::Receiver<()>,
 }
 
 impl RabbitBroker {
@@ -71,43 +62,37 @@ impl RabbitBroker {
         let hanging_up = watch::Sender::new(false);
         let link = Link::connect(options, hanging_up.subscribe()).await?;
         let logs = Logs::new(link.clone());
-        let (sender, gone) = mpsc::channel(1);
         let parts = Parts {
             publisher: Publisher::new(link.clone(), logs.clone()),
             logs,
             link,
-            publishing: RwLock::new(()),
-            closing: watch::Sender::new(false),
+            gate: Gate::default(),
             hanging_up,
-            feeds: Mutex::new(Feeds {
-                sender: Some(sender),
-                gone,
-            }),
         };
         Ok(Self {
             parts: Arc::new(parts),
         })
     }
 
-    fn is_closed(&self) -> bool {
-        *self.parts.closing.borrow()
-    }
-
     async fn publish_all(&self, publications: Vec<Publication>) -> Vec<Result<(), BrokerError>> {
-        let _publishing = self.parts.publishing.read().await;
-        if self.is_closed() {
-            return vec![Err(BrokerError::Closed); publications.len()];
+        match self.parts.gate.enter().await {
+            Ok(_within) => self.parts.publisher.publish(publications).await,
+            Err(error) => vec![Err(error); publications.len()],
         }
-        self.parts.publisher.publish(publications).await
     }
 
     async fn join(&self, subscription: Subscription) -> Result<Box<dyn Source>, BrokerError> {
-        if self.is_closed() {
-            return Err(BrokerError::Closed);
-        }
+        let alive = self.parts.gate.join().await?;
         let topics = topics_of(&subscription)?;
-        let alive = self.parts.feeds.lock().await.sender.clone();
-        let alive = alive.ok_or(BrokerError::Closed)?;
+        if let Some((topic, fault)) = topics
+            .iter()
+            .find_map(|topic| Some((topic, names::fault(topic)?)))
+        {
+            return Err(BrokerError::Refused {
+                what: "the subscription",
+                reason: format!("{topic:?}: {fault}"),
+            });
+        }
         let reading = watch::Sender::new(());
         let member = Member {
             link: self.parts.link.clone(),
@@ -118,7 +103,7 @@ impl RabbitBroker {
             shares: Shares::default(),
             stop: Stop {
                 reading: reading.subscribe(),
-                closing: self.parts.closing.subscribe(),
+                closing: self.parts.gate.closing(),
             },
             alive,
         };
@@ -129,50 +114,22 @@ impl RabbitBroker {
                 None => member.clone().follow(topic),
             }
         }
-        let closing = self.parts.closing.subscribe();
+        let closing = self.parts.gate.closing();
         let source = RabbitSource::new(shares, reader, reading, closing);
         Ok(Box::new(source))
     }
 
     async fn ask_whether_it_is_there(&self) -> Result<(), BrokerError> {
-        if self.is_closed() {
-            return Err(BrokerError::Closed);
-        }
+        self.parts.gate.check()?;
         self.parts.link.check().await
     }
 
     async fn finish(&self) {
-        let published = self.parts.publishing.write().await;
-        self.parts.closing.send_replace(true);
-        drop(published);
-        let mut feeds = self.parts.feeds.lock().await;
-        feeds.sender = None;
-        // Ends when the last feed has written down what was settled.
-        while feeds.gone.recv().await.is_some() {}
+        // Behind the last feed, which has written down what was settled.
+        self.parts.gate.close().await;
         self.parts.hanging_up.send_replace(true);
         self.parts.link.closed().await;
     }
-}
-
-/// The topics of a subscription.
-fn topics_of(subscription: &Subscription) -> Result<Vec<String>, BrokerError> {
-    let refused = |reason: String| BrokerError::Refused {
-        what: "the subscription",
-        reason,
-    };
-    if subscription.topics.is_empty() || subscription.in_flight_max == 0 {
-        let reason = "name at least one topic, and let at least one message be in flight";
-        return Err(refused(reason.to_owned()));
-    }
-    let mut topics = subscription.topics.clone();
-    topics.sort();
-    topics.dedup();
-    for topic in &topics {
-        if let Some(fault) = names::fault(topic) {
-            return Err(refused(format!("{topic:?}: {fault}")));
-        }
-    }
-    Ok(topics)
 }
 
 /// A member of a group, as its feeds need to know it.
@@ -185,7 +142,7 @@ struct Member {
     reader: Arc<Reader>,
     shares: Shares,
     stop: Stop,
-    alive: mpsc::Sender<()>,
+    alive: Stay,
 }
 
 impl Member {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
+use griot_events::adapter::{Bell, Stay};
 use griot_events::{BrokerError, MESSAGE_ID, Order};
 use lapin::message::Delivery;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::cursor::Cursor;
@@ -32,7 +33,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Share {
     pub(crate) link: Link,
-    /// Wakes the one who reads.
     pub(crate) reader: Arc<Reader>,
     ledger: Mutex<Ledger>,
     /// What is durable of what was settled.
@@ -48,40 +48,26 @@ pub(crate) struct Share {
 /// The one who reads from all feeds of a subscription.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// There may be something to read.
-    pub(crate) notify: Notify,
+    pub(crate) bell: Bell,
     /// Messages that are handed out and not settled.
     pub(crate) out: AtomicUsize,
     /// How many may be.
     pub(crate) out_max: usize,
-    /// What went wrong last, until it is read.
-    error: Mutex<Option<BrokerError>>,
 }
 
 impl Reader {
     pub(crate) fn new(out_max: usize) -> Arc<Self> {
         Arc::new(Self {
-            notify: Notify::new(),
+            bell: Bell::default(),
             out: AtomicUsize::new(0),
             out_max,
-            error: Mutex::new(None),
         })
-    }
-
-    pub(crate) fn take_error(&self) -> Option<BrokerError> {
-        let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        error.take()
-    }
-
-    pub(crate) fn report(&self, error: BrokerError) {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.notify.notify_one();
     }
 
     /// A message that was handed out is no more.
     fn returned(&self) {
         self.out.fetch_sub(1, Ordering::AcqRel);
-        self.notify.notify_one();
+        self.bell.ring();
     }
 }
 
@@ -215,12 +201,7 @@ impl Feed {
     }
 
     /// Runs until it is to stop. `alive` is dropped when it has left.
-    pub(crate) async fn run(
-        mut self,
-        seat: Option<Place>,
-        mut stop: Stop,
-        alive: mpsc::Sender<()>,
-    ) {
+    pub(crate) async fn run(mut self, seat: Option<Place>, mut stop: Stop, alive: Stay) {
         let mut seat = seat;
         loop {
             let ended = self.sit_down(seat.take(), &mut stop).await;
@@ -249,7 +230,7 @@ impl Feed {
         match place {
             Ok(place) => self.sit(place, stop).await,
             Err(error) => {
-                self.share.reader.report(error.clone());
+                self.share.reader.bell.report(error.clone());
                 Err(error)
             }
         }
@@ -308,7 +289,7 @@ impl Feed {
                 ledger.merge(&known);
                 ledger.activate(self.repeats.window());
                 tracing::debug!(seat = self.names.seat, "this member is the active one");
-                self.share.reader.notify.notify_one();
+                self.share.reader.bell.ring();
             }
             Change::Saved(version) => {
                 self.share.saved.send_replace(version);
@@ -368,7 +349,7 @@ impl Feed {
             // Behind an error comes the end.
             next = more.and_then(Result::ok);
         }
-        self.share.reader.notify.notify_one();
+        self.share.reader.bell.ring();
     }
 
     fn read(&mut self, message: Delivery) {

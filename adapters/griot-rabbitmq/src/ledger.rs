@@ -1,9 +1,7 @@
 //! What a member holds of a log, and which message may be handed out next. Pure: no I/O, no clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-
-use bytes::Bytes;
-use griot_events::{Content, Event, Order};
+use griot_events::adapter::Shelf;
+use griot_events::{Event, Order};
 
 use crate::cursor::Cursor;
 
@@ -13,12 +11,7 @@ use crate::cursor::Cursor;
 /// message that is given back stays, and is handed out again before later ones of its key.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    order: Order,
-    held: BTreeMap<u64, Held>,
-    /// What may be handed out.
-    waiting: BTreeSet<u64>,
-    /// How many of those were given back.
-    returned: usize,
+    held: Shelf<u64, ()>,
     /// What other members, or this one in an earlier life, have settled.
     floor: Cursor,
     /// The next offset to read.
@@ -31,29 +24,10 @@ pub(crate) struct Ledger {
     version: u64,
 }
 
-#[derive(Debug)]
-struct Held {
-    event: Event,
-    place: Place,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Not handed out yet.
-    Fresh,
-    /// Handed out, and given back.
-    Returned,
-    /// Handed out.
-    Out,
-}
-
 impl Ledger {
     pub(crate) fn new(order: Order) -> Self {
         Self {
-            order,
-            held: BTreeMap::new(),
-            waiting: BTreeSet::new(),
-            returned: 0,
+            held: Shelf::new(order),
             floor: Cursor::default(),
             next: 0,
             handed: 0,
@@ -66,12 +40,10 @@ impl Ledger {
     /// Takes in what the group is known to have settled.
     pub(crate) fn merge(&mut self, known: &Cursor) {
         self.floor.merge(known);
-        let settled = self
-            .waiting
-            .iter()
-            .filter(|offset| self.floor.is_settled(**offset));
-        for offset in settled.copied().collect::<Vec<_>>() {
-            self.remove(offset);
+        for offset in self.held.waiting().collect::<Vec<_>>() {
+            if self.floor.is_settled(offset) {
+                self.held.remove(offset);
+            }
         }
     }
 
@@ -108,13 +80,11 @@ impl Ledger {
         }
         let event = if offset < self.floor.upto {
             // A member before had it in hand.
-            again(&event)
+            event.delivered_again()
         } else {
             event
         };
-        let place = Place::Fresh;
-        self.held.insert(offset, Held { event, place });
-        self.waiting.insert(offset);
+        self.held.put(offset, event, ());
     }
 
     /// A message came that nobody is to be given.
@@ -124,71 +94,28 @@ impl Ledger {
 
     /// The next message to hand out.
     pub(crate) fn take(&mut self) -> Option<(u64, Event)> {
-        let offset = self.candidate()?;
-        self.waiting.remove(&offset);
-        let held = self.held.get_mut(&offset)?;
-        if held.place == Place::Returned {
-            self.returned = self.returned.saturating_sub(1);
-        }
-        held.place = Place::Out;
-        self.handed = self.handed.max(offset + 1);
-        Some((offset, held.event.clone()))
-    }
-
-    fn candidate(&self) -> Option<u64> {
         if !self.active {
             return None;
         }
-        if self.returned == 0 || self.order == Order::None {
-            return self.waiting.first().copied();
-        }
-        // A message that was given back waits for earlier ones of its key, and later ones for it.
-        let mut out = HashSet::<&Bytes>::new();
-        let mut blocked = HashSet::<&Bytes>::new();
-        for (offset, held) in &self.held {
-            let Some(key) = held.event.key() else {
-                if held.place == Place::Out {
-                    continue;
-                }
-                return Some(*offset);
-            };
-            match held.place {
-                Place::Out => {
-                    out.insert(key);
-                }
-                Place::Returned if out.contains(key) => {
-                    blocked.insert(key);
-                }
-                _ if blocked.contains(key) => {}
-                Place::Fresh | Place::Returned => return Some(*offset),
-            }
-        }
-        None
+        let (offset, event, ()) = self.held.take()?;
+        self.handed = self.handed.max(offset + 1);
+        Some((offset, event))
     }
 
     /// A message that was handed out is done: the version that says so.
     pub(crate) fn settle(&mut self, offset: u64) -> u64 {
-        self.remove(offset);
+        self.held.remove(offset);
         self.version += 1;
         self.version
     }
 
     /// A message that was handed out comes back.
     pub(crate) fn give_back(&mut self, offset: u64) {
-        let Some(held) = self.held.get_mut(&offset) else {
-            return;
-        };
-        if held.place != Place::Out {
-            return;
+        if self.held.is_out(offset) && self.floor.is_settled(offset) {
+            self.held.remove(offset);
+        } else {
+            self.held.give_back(offset);
         }
-        if self.floor.is_settled(offset) {
-            self.held.remove(&offset);
-            return;
-        }
-        held.place = Place::Returned;
-        held.event = again(&held.event);
-        self.returned += 1;
-        self.waiting.insert(offset);
     }
 
     /// Messages may have been passed over that nobody settles: that is to be told, too.
@@ -201,7 +128,7 @@ impl Ledger {
 
     /// What waits to be handed out.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.held.waiting().len()
     }
 
     /// Grows with all that is to be told.
@@ -211,42 +138,20 @@ impl Ledger {
 
     /// What this member knows to be settled.
     pub(crate) fn cursor(&self) -> Cursor {
-        let fresh = self.waiting.range(self.handed..).next().copied();
+        let fresh = self.held.waiting().find(|offset| *offset >= self.handed);
         let upto = fresh.unwrap_or(self.next);
-        let left = self.held.range(..upto).map(|(offset, _)| *offset);
-        let left = left.collect();
+        let held = self.held.iter().map(|(offset, ())| offset);
+        let left = held.take_while(|offset| *offset < upto).collect();
         let mut known = Cursor { upto, left };
         known.merge(&self.floor);
         known
     }
-
-    fn remove(&mut self, offset: u64) {
-        self.waiting.remove(&offset);
-        let held = self.held.remove(&offset);
-        if held.is_some_and(|held| held.place == Place::Returned) {
-            self.returned = self.returned.saturating_sub(1);
-        }
-    }
-}
-
-/// The event as it is when it was delivered once more.
-fn again(event: &Event) -> Event {
-    let (partition, offset) = event.position();
-    Event::new(Content {
-        topic: event.topic().to_owned(),
-        key: event.key().cloned(),
-        headers: event.headers().clone(),
-        payload: event.payload().clone(),
-        partition,
-        offset,
-        published_at: event.published_at(),
-        redelivered: event.redelivered().saturating_add(1),
-    })
 }
 
 #[cfg(test)]
 mod tests {
-    use griot_events::{Headers, Partition};
+    use bytes::Bytes;
+    use griot_events::{Content, Headers, Partition};
 
     use super::*;
 
@@ -292,35 +197,6 @@ mod tests {
         assert_eq!(ledger.cursor(), cursor(1, &[]));
         ledger.activate(0);
         assert_eq!(take_all(&mut ledger), [1, 2]);
-    }
-
-    #[test]
-    fn a_message_given_back_comes_before_later_ones_of_its_key() {
-        let mut ledger = ledger(Order::PerKey, &["a", "b", "a", "a"]);
-        for expected in 0..3 {
-            assert_eq!(ledger.take().map(|(offset, _)| offset), Some(expected));
-        }
-        // Given back from behind: 2 waits for 0, and 3 for 2.
-        ledger.give_back(2);
-        assert_eq!(take_all(&mut ledger), [] as [u64; 0]);
-        ledger.give_back(0);
-        let (offset, event) = ledger.take().unwrap();
-        assert_eq!((offset, event.redelivered()), (0, 1));
-        assert_eq!(take_all(&mut ledger), [] as [u64; 0]);
-        ledger.settle(0);
-        assert_eq!(take_all(&mut ledger), [2, 3]);
-    }
-
-    #[test]
-    fn without_order_or_a_key_a_message_waits_for_nothing() {
-        let mut unkeyed = ledger(Order::PerKey, &["", "", "a"]);
-        take_all(&mut unkeyed);
-        unkeyed.give_back(1);
-        assert_eq!(take_all(&mut unkeyed), [1]);
-        let mut unordered = ledger(Order::None, &["a", "a", "a"]);
-        take_all(&mut unordered);
-        unordered.give_back(1);
-        assert_eq!(take_all(&mut unordered), [1]);
     }
 
     #[test]

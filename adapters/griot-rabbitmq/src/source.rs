@@ -12,15 +12,39 @@ use crate::feed::{Reader, Share};
 /// The feeds of a subscription; a pattern that begins with a wildcard gets more of them as it goes.
 pub(crate) type Shares = Arc<Mutex<Vec<Arc<Share>>>>;
 
-/// Reads what the feeds of a subscription hold, in turn.
+/// Reads what the feeds of a subscription hold.
 pub(crate) struct RabbitSource {
-    shares: Shares,
+    feeds: Feeds,
     reader: Arc<Reader>,
-    /// The feed to look at first.
-    turn: usize,
     /// Dropped with this, which the feeds notice.
     _reading: watch::Sender<()>,
     closing: watch::Receiver<bool>,
+}
+
+/// The feeds of a subscription, in turn.
+struct Feeds {
+    all: Shares,
+    /// The one to look at first.
+    turn: usize,
+}
+
+impl Feeds {
+    fn take(&mut self) -> Option<Incoming> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..all.len() {
+            self.turn = (self.turn + 1) % all.len();
+            let share = all.get(self.turn)?;
+            if let Some((offset, event)) = share.take() {
+                let receipt = Box::new(RabbitReceipt {
+                    share: Arc::clone(share),
+                    offset,
+                    is_open: true,
+                });
+                return Some(Incoming::Delivery(Delivery { event, receipt }));
+            }
+        }
+        None
+    }
 }
 
 impl RabbitSource {
@@ -31,62 +55,33 @@ impl RabbitSource {
         closing: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            shares,
+            feeds: Feeds {
+                all: shares,
+                turn: 0,
+            },
             reader,
-            turn: 0,
             _reading: reading,
             closing,
-        }
-    }
-
-    fn take(&mut self) -> Option<Delivery> {
-        let shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..shares.len() {
-            self.turn = (self.turn + 1) % shares.len();
-            let share = shares.get(self.turn)?;
-            if let Some((offset, event)) = share.take() {
-                let receipt = Box::new(RabbitReceipt {
-                    share: Arc::clone(share),
-                    offset,
-                    is_open: true,
-                });
-                return Some(Delivery { event, receipt });
-            }
-        }
-        None
-    }
-
-    async fn read(&mut self) -> Option<Result<Incoming, BrokerError>> {
-        loop {
-            if *self.closing.borrow() {
-                return None;
-            }
-            if let Some(error) = self.reader.take_error() {
-                return Some(Err(error));
-            }
-            if let Some(delivery) = self.take() {
-                return Some(Ok(Incoming::Delivery(delivery)));
-            }
-            tokio::select! {
-                () = self.reader.notify.notified() => {}
-                closed = self.closing.changed() => if closed.is_err() {
-                    return None;
-                },
-            }
         }
     }
 }
 
 impl Source for RabbitSource {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
-        Box::pin(self.read())
+        let bell = &self.reader.bell;
+        Box::pin(bell.next(&mut self.closing, || self.feeds.take()))
+    }
+
+    /// RabbitMQ takes no place from a member that lives.
+    fn next_change(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
+        Box::pin(self.reader.bell.next(&mut self.closing, || None))
     }
 
     fn at_hand(&mut self) -> Option<Incoming> {
         if *self.closing.borrow() {
             return None;
         }
-        self.take().map(Incoming::Delivery)
+        self.feeds.take()
     }
 
     /// The server gives out places, not messages: however long a handler takes, nothing runs out.

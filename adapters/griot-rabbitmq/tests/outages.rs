@@ -1,18 +1,16 @@
 //! Members that are cut off, queues that are deleted, and servers that stop.
 
-#[path = "rig/proxy.rs"]
-mod proxy;
 #[path = "rig/server.rs"]
 mod rig;
 
 use std::time::Duration;
 
 use griot_events::{Broker, Order};
-use proxy::Proxy;
-use rig::{
-    Server, connect, message, message_with_id, next, program, publish, quiet, running, subscribe,
-    take, text, topic, until,
+use griot_testkit::probe::{
+    DEADLINE, message, message_with_id, next, publish, quiet, subscribe, take, text, topic, until,
 };
+use griot_testkit::{Network, Relay};
+use rig::{Server, address, connect, program, running};
 
 /// Long enough for a message that would come to have come.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -29,10 +27,10 @@ async fn another_member_takes_over_in_order_from_one_that_is_cut_off() {
     let all = (0..20).map(|number| message(&topic, "k", number));
     publish(&broker, all.collect()).await;
 
-    let proxy = Proxy::before(&url).await;
+    let relay = Relay::before(address(&url)).await;
     let cut_off = format!(
-        "amqp://griot:griot@127.0.0.1:{}?heartbeat_seconds=1&timeout_seconds=2",
-        proxy.port
+        "amqp://griot:griot@{}?heartbeat_seconds=1&timeout_seconds=2",
+        relay.address()
     );
     let cut_off = connect(&cut_off).await;
     let mut old = subscribe(&cut_off, &topic, "g", Order::PerKey).await;
@@ -41,7 +39,7 @@ async fn another_member_takes_over_in_order_from_one_that_is_cut_off() {
         held.push(next(&mut old).await);
     }
     held.remove(3).receipt.ack().await.unwrap();
-    proxy.cut();
+    relay.set(Network::Silent);
 
     let mut new = subscribe(&broker, &topic, "g", Order::PerKey).await;
     let mut expected = numbers(0..20);
@@ -54,7 +52,7 @@ async fn another_member_takes_over_in_order_from_one_that_is_cut_off() {
     assert_eq!(take(&mut new, 18).await, expected[1..]);
 
     // It comes back, and waits; what it holds still is known to be done once it has the seat again.
-    proxy.heal();
+    relay.set(Network::Whole);
     until("it is connected again", || async {
         cut_off.check().await.is_ok()
     })
@@ -71,10 +69,10 @@ async fn another_member_takes_over_in_order_from_one_that_is_cut_off() {
 async fn what_was_settled_while_nobody_could_hear_it_is_told_afterwards() {
     let Some(url) = running() else { return };
     let topic = topic("told");
-    let proxy = Proxy::before(&url).await;
+    let relay = Relay::before(address(&url)).await;
     let broker = format!(
-        "amqp://griot:griot@127.0.0.1:{}?heartbeat_seconds=1&timeout_seconds=2",
-        proxy.port
+        "amqp://griot:griot@{}?heartbeat_seconds=1&timeout_seconds=2",
+        relay.address()
     );
     let broker = connect(&broker).await;
     let all = (0..3).map(|number| message(&topic, "k", number));
@@ -82,9 +80,9 @@ async fn what_was_settled_while_nobody_could_hear_it_is_told_afterwards() {
     let mut source = subscribe(&broker, &topic, "g", Order::PerKey).await;
     let first = next(&mut source).await;
     let second = next(&mut source).await;
-    proxy.cut();
+    relay.set(Network::Silent);
     assert!(first.receipt.ack().await.is_err());
-    proxy.heal();
+    relay.set(Network::Whole);
     until("it is connected again", || async {
         broker.check().await.is_ok()
     })
@@ -119,7 +117,7 @@ async fn a_log_and_a_seat_that_are_deleted_are_made_again() {
     // And a stop as servers like it, with a publisher that goes on.
     server.stop().await;
     let producer = griot_events::Producer::new(std::sync::Arc::new(broker.clone()));
-    let producer = producer.with_deadline(rig::DEADLINE);
+    let producer = producer.with_deadline(DEADLINE);
     let late = tokio::spawn(async move {
         let message = message_with_id("deleted", "k", "4", "id-4");
         producer.publish(message.into()).await

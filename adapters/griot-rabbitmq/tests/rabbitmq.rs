@@ -6,12 +6,13 @@ mod rig;
 use std::time::Duration;
 
 use griot_events::{Broker, BrokerError, Order};
+use griot_testkit::probe::{
+    message, message_with_id, next, publish, quiet, subscribe, subscription, take, text, topic,
+};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
-use rig::{
-    connect, message, message_with_id, next, publish, quiet, running, subscribe, take, text, topic,
-};
+use rig::{connect, running};
 
 /// Keys, and messages of each, that members share in turn.
 const KEYS: usize = 5;
@@ -297,7 +298,7 @@ async fn no_more_is_in_flight_than_was_asked_for() {
     let topic = topic("bounded");
     publish(&broker, (0..10).map(|n| message(&topic, "", n)).collect()).await;
     for order in [Order::PerKey, Order::None] {
-        let mut subscription = rig::subscription(&topic, &format!("{order:?}"), order);
+        let mut subscription = subscription(&topic, &format!("{order:?}"), order);
         subscription.in_flight_max = 3;
         let mut source = broker.subscribe(subscription).await.unwrap();
         let mut out = Vec::new();
@@ -320,7 +321,7 @@ async fn a_log_is_read_to_its_end_however_little_is_in_flight() {
     // More than is asked for at a time, and most of it to be passed over.
     let all = (0..3_000).map(|n| message(if n % 3 == 0 { &topic } else { &other }, "", n));
     publish(&broker, all.collect()).await;
-    let mut subscription = rig::subscription(&topic, "g", Order::PerKey);
+    let mut subscription = subscription(&topic, "g", Order::PerKey);
     subscription.in_flight_max = 1;
     let mut source = broker.subscribe(subscription).await.unwrap();
     for number in (0..3_000).step_by(3) {
@@ -366,23 +367,6 @@ async fn a_payload_of_16_mib_comes_back() {
     publish(&broker, vec![message(&topic, "k", &large)]).await;
     let mut source = subscribe(&broker, &topic, "g", Order::PerKey).await;
     assert!(text(&next(&mut source).await) == large);
-}
-
-#[tokio::test]
-async fn a_closed_broker_says_so() {
-    with_server!(url);
-    let broker = connect(&url).await;
-    let topic = topic("closed");
-    let mut source = subscribe(&broker, &topic, "g", Order::PerKey).await;
-    broker.check().await.unwrap();
-    broker.close().await;
-    assert!(source.next().await.is_none());
-    let closed = |outcome: Result<(), BrokerError>| matches!(outcome, Err(BrokerError::Closed));
-    assert!(closed(broker.check().await));
-    let outcomes = broker.publish(vec![message(&topic, "k", "1")]).await;
-    assert!(outcomes.into_iter().all(closed));
-    let subscription = rig::subscription(&topic, "g", Order::PerKey);
-    assert!(closed(broker.subscribe(subscription).await.map(drop)));
 }
 
 #[tokio::test]

@@ -8,38 +8,29 @@ use std::path::Path;
 use std::sync::Arc;
 
 use griot_events::Broker;
-use griot_rabbitmq::RabbitBroker;
-use griot_testkit::{BrokerFactory, BrokerServer};
+use griot_testkit::{BrokerFactory, BrokerServer, End};
 use rig::Server;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
-async fn open(url: &str) -> Arc<dyn Broker> {
-    Arc::new(RabbitBroker::connect(url).await.unwrap())
+async fn open(url: String) -> Arc<dyn Broker> {
+    Arc::new(rig::connect(&url).await)
 }
 
 mod on_a_running_server {
     use super::*;
 
-    struct Running(String);
-
-    impl BrokerFactory for Running {
-        async fn open(&self) -> Arc<dyn Broker> {
-            open(&self.0).await
-        }
-    }
-
     griot_testkit::broker_suite!(match rig::running() {
-        Some(url) => Running(url),
+        Some(url) => move || open(url.clone()),
         None => return,
     });
     griot_testkit::broker_kill_suite!(match rig::running() {
-        Some(url) => Running(url),
+        Some(url) => move || open(url.clone()),
         None => return,
     });
 }
 
-mod on_a_server_that_is_killed {
+mod on_a_server_that_ends {
     use super::*;
 
     struct Own(Mutex<Server>);
@@ -54,14 +45,17 @@ mod on_a_server_that_is_killed {
 
     impl BrokerFactory for Own {
         async fn open(&self) -> Arc<dyn Broker> {
-            open(&self.0.lock().await.url()).await
+            open(self.0.lock().await.url()).await
         }
     }
 
     impl BrokerServer for Own {
-        async fn restart(&self) {
+        async fn restart(&self, end: End) {
             let mut server = self.0.lock().await;
-            server.kill().await;
+            match end {
+                End::Stopped => server.stop().await,
+                End::Killed => server.kill().await,
+            }
             server.go_on().await;
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use griot_core::Publication;
+use griot_events::adapter::Gate;
 use griot_events::{BoxFuture, Broker, BrokerError, Source, Subscription};
-use tokio::sync::{RwLock, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::inbox::Inbox;
@@ -26,11 +26,8 @@ pub struct RemoteBroker {
 struct Parts {
     options: Arc<RemoteOptions>,
     publisher: Publisher,
-    /// Held for reading while something is published.
-    publishing: RwLock<()>,
-    closing: watch::Sender<bool>,
-    /// Every connection listens: the broker is closed once they have ended.
-    alive: watch::Sender<()>,
+    /// Every connection stays until it has ended.
+    gate: Gate,
 }
 
 impl RemoteBroker {
@@ -59,31 +56,24 @@ impl RemoteBroker {
     /// Dropped, there is no connection.
     pub async fn connect_with(options: RemoteOptions) -> Result<Self, BrokerError> {
         let options = Arc::new(options);
-        let (closing, closes) = watch::channel(false);
-        let (alive, listener) = watch::channel(());
-        let link = Link::connect(Arc::clone(&options), None, closes, listener).await?;
+        let gate = Gate::default();
+        let (closing, alive) = (gate.closing(), gate.join().await?);
+        let link = Link::connect(Arc::clone(&options), None, closing, alive).await?;
         let parts = Parts {
             publisher: Publisher::new(link, Arc::clone(&options)),
             options,
-            publishing: RwLock::new(()),
-            closing,
-            alive,
+            gate,
         };
         Ok(Self {
             parts: Arc::new(parts),
         })
     }
 
-    fn is_closed(&self) -> bool {
-        *self.parts.closing.borrow()
-    }
-
     async fn publish_all(&self, publications: Vec<Publication>) -> Vec<Result<(), BrokerError>> {
-        let _publishing = self.parts.publishing.read().await;
-        if self.is_closed() {
-            return vec![Err(BrokerError::Closed); publications.len()];
+        match self.parts.gate.enter().await {
+            Ok(_within) => self.parts.publisher.publish(publications).await,
+            Err(error) => vec![Err(error); publications.len()],
         }
-        self.parts.publisher.publish(publications).await
     }
 
     async fn join(&self, subscription: Subscription) -> Result<RemoteSource, BrokerError> {
@@ -100,23 +90,17 @@ impl RemoteBroker {
             inbox: Arc::clone(&inbox),
         };
         let link = self.link(joining).await?;
-        Ok(RemoteSource::new(
-            link,
-            inbox,
-            self.parts.closing.subscribe(),
-        ))
+        Ok(RemoteSource::new(link, inbox, self.parts.gate.closing()))
     }
 
     /// Connects for a subscription; a server that cannot be reached for a moment is waited for.
     async fn link(&self, joining: Joining) -> Result<Link, BrokerError> {
         let by = Instant::now() + self.parts.options.timeout;
         for attempt in 0.. {
-            if self.is_closed() {
-                break;
-            }
+            let gate = &self.parts.gate;
+            let (closing, alive) = (gate.closing(), gate.join().await?);
             let options = Arc::clone(&self.parts.options);
-            let (closes, listener) = (self.parts.closing.subscribe(), self.parts.alive.subscribe());
-            let linked = Link::connect(options, Some(joining.clone()), closes, listener).await;
+            let linked = Link::connect(options, Some(joining.clone()), closing, alive).await;
             match linked {
                 Err(BrokerError::Unreachable(_)) if Instant::now() < by => {
                     again_after(attempt).await;
@@ -128,9 +112,7 @@ impl RemoteBroker {
     }
 
     async fn ask_whether_it_is_there(&self) -> Result<(), BrokerError> {
-        if self.is_closed() {
-            return Err(BrokerError::Closed);
-        }
+        self.parts.gate.check()?;
         let asker = self.parts.publisher.link().now()?;
         let answer = timeout(
             self.parts.options.timeout,
@@ -142,13 +124,6 @@ impl RemoteBroker {
             Err(BrokerError::Unknown(cause)) => Err(BrokerError::Unreachable(cause)),
             checked => checked,
         }
-    }
-
-    async fn finish(&self) {
-        let published = self.parts.publishing.write().await;
-        self.parts.closing.send_replace(true);
-        drop(published);
-        self.parts.alive.closed().await;
     }
 }
 
@@ -175,6 +150,6 @@ impl Broker for RemoteBroker {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.finish())
+        Box::pin(self.parts.gate.close())
     }
 }

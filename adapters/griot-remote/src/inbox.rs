@@ -38,12 +38,39 @@ pub(crate) enum Given {
     Revoked(Vec<(String, Partition)>, u64, Asker),
 }
 
+/// What a reader is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Everything,
+    Changes,
+}
+
 /// What the inbox has next.
 #[derive(Debug)]
 pub(crate) enum Next {
     Given(Given),
     Lost,
     Trouble(BrokerError),
+}
+
+impl Queue {
+    /// The next revocation. Messages of its slices that nobody took go back, by their receipts.
+    fn take_revoked(&mut self) -> Option<Given> {
+        let is_revoked = |given: &Given| matches!(given, Given::Revoked(..));
+        let revoked = self.given.remove(self.given.iter().position(is_revoked)?)?;
+        if let Given::Revoked(slices, ..) = &revoked {
+            self.given.retain(|given| match given {
+                Given::Message(delivery) => {
+                    let (topic, partition) = (delivery.event.topic(), delivery.event.position().0);
+                    let is_of =
+                        |slice: &(String, Partition)| slice.0 == topic && slice.1 == partition;
+                    !slices.iter().any(is_of)
+                }
+                Given::Revoked(..) => true,
+            });
+        }
+        Some(revoked)
+    }
 }
 
 impl Inbox {
@@ -86,9 +113,9 @@ impl Inbox {
     }
 
     /// What there is next. It may be dropped at any time.
-    pub(crate) async fn next(&self) -> Next {
+    pub(crate) async fn next(&self, wants: Wants) -> Next {
         loop {
-            if let Some(next) = self.take() {
+            if let Some(next) = self.take(wants) {
                 return next;
             }
             self.filled.notified().await;
@@ -103,7 +130,7 @@ impl Inbox {
         self.lock().lease = lease;
     }
 
-    fn take(&self) -> Option<Next> {
+    fn take(&self, wants: Wants) -> Option<Next> {
         let mut queue = self.lock();
         if std::mem::take(&mut queue.is_lost) {
             return Some(Next::Lost);
@@ -111,7 +138,10 @@ impl Inbox {
         if let Some(error) = queue.trouble.take() {
             return Some(Next::Trouble(error));
         }
-        queue.given.pop_front().map(Next::Given)
+        match wants {
+            Wants::Everything => queue.given.pop_front().map(Next::Given),
+            Wants::Changes => queue.take_revoked().map(Next::Given),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use griot_actor::Backoff;
 use griot_events::BrokerError;
+use griot_events::adapter::Stay;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
@@ -75,7 +76,7 @@ struct Keeper {
     session: watch::Sender<Session>,
     closing: watch::Receiver<bool>,
     /// The broker waits until all of these are gone.
-    _alive: watch::Receiver<()>,
+    _alive: Stay,
 }
 
 impl Link {
@@ -84,7 +85,7 @@ impl Link {
         options: Arc<RemoteOptions>,
         joining: Option<Joining>,
         closing: watch::Receiver<bool>,
-        alive: watch::Receiver<()>,
+        alive: Stay,
     ) -> Result<Self, BrokerError> {
         let socket = open(&options, joining.as_ref()).await?;
         let (asker, asks) = Asker::new();

@@ -10,7 +10,7 @@ use griot_events::{BoxFuture, BrokerError, Incoming, Partition, Receipt, Source}
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::inbox::{Given, Inbox, Next};
+use crate::inbox::{Given, Inbox, Next, Wants};
 use crate::link::{Asker, Link};
 use crate::wire::Ask;
 
@@ -41,7 +41,7 @@ impl RemoteSource {
         }
     }
 
-    async fn read(&mut self) -> Option<Result<Incoming, BrokerError>> {
+    async fn read(&mut self, wants: Wants) -> Option<Result<Incoming, BrokerError>> {
         loop {
             // The broker was dropped where the sender is gone; the source goes on.
             if *self.closing.borrow() {
@@ -58,7 +58,7 @@ impl RemoteSource {
                     }
                     *releasing = None;
                 }
-                inbox.next().await
+                inbox.next(wants).await
             };
             let next = tokio::select! {
                 next = next => next,
@@ -117,7 +117,11 @@ impl RemoteSource {
 
 impl Source for RemoteSource {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
-        Box::pin(self.read())
+        Box::pin(self.read(Wants::Everything))
+    }
+
+    fn next_change(&mut self) -> BoxFuture<'_, Option<Result<Incoming, BrokerError>>> {
+        Box::pin(self.read(Wants::Changes))
     }
 
     fn lease(&self) -> Option<Duration> {

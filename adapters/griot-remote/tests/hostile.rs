@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use griot_events::{Broker, BrokerError};
+use griot_events::{Broker, BrokerError, Order};
 use griot_remote::{Limits, MESSAGE_BYTES_MAX, RemoteBroker};
-use rig::{Server, Store, connect, message, next, publish, subscription, text};
+use griot_testkit::probe::{DEADLINE, message, next, publish, subscribe, text};
+use rig::{Server, Store, connect};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -54,14 +55,14 @@ async fn goodbye(mut socket: WebSocketStream<TcpStream>) -> (u16, String) {
             }
         }
     };
-    timeout(rig::DEADLINE, closing).await.unwrap()
+    timeout(DEADLINE, closing).await.unwrap()
 }
 
 /// Others publish and read as if nothing had happened.
 async fn all_is_well(server: &Server) {
     let broker = connect(&server.url()).await;
     publish(&broker, vec![message("well", "k", "1")]).await;
-    let mut source = broker.subscribe(subscription("well", "g")).await.unwrap();
+    let mut source = subscribe(&broker, "well", "g", Order::PerKey).await;
     assert_eq!(text(&next(&mut source).await), "1");
     broker.close().await;
 }
@@ -119,7 +120,7 @@ async fn one_connection_too_many_is_told_to_come_later() {
     );
     second.close().await;
     let coming = async { while RemoteBroker::connect(&server.url()).await.is_err() {} };
-    timeout(rig::DEADLINE, coming).await.unwrap();
+    timeout(DEADLINE, coming).await.unwrap();
     first.check().await.unwrap();
 }
 
@@ -148,7 +149,7 @@ async fn a_frame_that_is_too_long_ends_its_connection_before_it_is_read() {
     // The rest of it is not taken, and the reason seldom arrives.
     let _ = socket.send(Message::binary(vec![0; 64 << 20])).await;
     let ending = async { while let Some(Ok(_)) = socket.next().await {} };
-    timeout(rig::DEADLINE, ending).await.unwrap();
+    timeout(DEADLINE, ending).await.unwrap();
     all_is_well(&server).await;
 }
 
@@ -184,7 +185,7 @@ async fn answer(socket: &mut WebSocketStream<TcpStream>) -> String {
             }
         }
     };
-    timeout(rig::DEADLINE, answering).await.unwrap()
+    timeout(DEADLINE, answering).await.unwrap()
 }
 
 #[tokio::test]
@@ -204,7 +205,7 @@ async fn g10_a_client_that_asks_and_never_reads_is_ended() {
             }
         }
     };
-    let ended = timeout(rig::DEADLINE, asking).await.unwrap();
+    let ended = timeout(DEADLINE, asking).await.unwrap();
     assert!(matches!(ended, tungstenite::Error::Io(_)), "{ended:?}");
     all_is_well(&server).await;
 }
@@ -229,7 +230,7 @@ async fn a_message_that_is_too_large_is_refused_and_the_next_of_its_key_with_it(
     assert!(large.to_string().contains("make it smaller"), "{large}");
     assert!(later.to_string().contains("earlier message"), "{later}");
     assert!(pattern.to_string().contains("pattern"), "{pattern}");
-    let mut source = broker.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut source = subscribe(&broker, "orders", "g", Order::PerKey).await;
     let kept = next(&mut source).await;
     assert_eq!(kept.event.payload().len(), MESSAGE_BYTES_MAX - 1_024);
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use griot_events::Broker;
-use griot_remote::{Limits, RemoteBroker};
+use griot_remote::Limits;
 use griot_testkit::{BrokerNetwork, ToxicBroker};
 use rig::{Server, Store};
 
@@ -25,10 +25,7 @@ fn toxic() -> Option<impl BrokerNetwork> {
         // The server lives as long as the network before it.
         let _server = &server;
         let url = format!("http://{proxy}?timeout_seconds=2&silence_seconds=2");
-        async move {
-            let broker = RemoteBroker::connect(&url).await.unwrap();
-            Arc::new(broker) as Arc<dyn Broker>
-        }
+        async move { Arc::new(rig::connect(&url).await) as Arc<dyn Broker> }
     };
     ToxicBroker::from_environment(address, open)
 }

@@ -1,17 +1,18 @@
 //! Servers that are gone for a while, or for good, and networks that lose what is sent.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-#[path = "rig/relay.rs"]
-mod relay;
 #[path = "rig/server.rs"]
 mod rig;
 
 use std::time::Duration;
 
-use griot_events::{Broker, BrokerError, Incoming};
+use griot_events::{Broker, BrokerError, Incoming, Order};
 use griot_remote::{Limits, RemoteBroker};
-use relay::{Network, Relay};
-use rig::{Server, Store, connect, incoming, message, next, publish, subscription, text};
+use griot_testkit::probe::{
+    DEADLINE, incoming, message, next, publish, subscribe, subscription, take, text,
+};
+use griot_testkit::{Network, Relay};
+use rig::{Server, Store, connect};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -25,7 +26,7 @@ async fn publish_in_the_end(broker: &RemoteBroker, topic: &str, number: u32) {
         let one = || vec![message(topic, "k", number)];
         while broker.publish(one()).await[0].is_err() {}
     };
-    timeout(rig::DEADLINE, trying).await.unwrap();
+    timeout(DEADLINE, trying).await.unwrap();
 }
 
 #[tokio::test]
@@ -68,8 +69,8 @@ async fn what_answers_and_is_no_griot_server_is_refused_and_what_hangs_is_given_
 #[tokio::test]
 async fn a_publication_without_an_answer_is_unknown_and_one_without_a_connection_unreachable() {
     let mut server = Server::start(Store::memory()).await;
-    let relay = Relay::start(server.address()).await;
-    let broker = connect(&format!("{}?timeout_seconds=1", relay.url())).await;
+    let relay = Relay::before(server.address().to_string()).await;
+    let broker = connect(&format!("http://{}?timeout_seconds=1", relay.address())).await;
     broker.check().await.unwrap();
     relay.set(Network::Silent);
     let publishing = tokio::spawn({
@@ -108,19 +109,16 @@ async fn a_half_open_connection_is_noticed_on_both_ends() {
         ..Limits::default()
     };
     let server = Server::start_with(Store::memory(), None, limits).await;
-    let relay = Relay::start(server.address()).await;
-    let cut_off = connect(&format!("{}?silence_seconds=1", relay.url())).await;
+    let relay = Relay::before(server.address().to_string()).await;
+    let cut_off = connect(&format!("http://{}?silence_seconds=1", relay.address())).await;
     publish(&cut_off, vec![message("orders", "k", 1)]).await;
-    let mut source = cut_off
-        .subscribe(subscription("orders", "g"))
-        .await
-        .unwrap();
+    let mut source = subscribe(&cut_off, "orders", "g", Order::PerKey).await;
     let held = next(&mut source).await;
     relay.set(Network::Silent);
 
     // The server gives what the silent member had to another.
     let other = connect(&server.url()).await;
-    let mut successor = other.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut successor = subscribe(&other, "orders", "g", Order::PerKey).await;
     let again = next(&mut successor).await;
     assert_eq!((text(&again), again.event.redelivered()), ("1".into(), 1));
     again.receipt.ack().await.unwrap();
@@ -130,7 +128,7 @@ async fn a_half_open_connection_is_noticed_on_both_ends() {
     let Incoming::Revoked {
         partitions,
         released,
-    } = incoming(&mut source).await.unwrap()
+    } = incoming(&mut source).await
     else {
         panic!("no revocation");
     };
@@ -155,11 +153,11 @@ async fn a_receipt_of_a_server_that_was_killed_is_an_error_and_its_message_comes
     let mut server = Server::start(Store::disk()).await;
     let broker = connect(&server.url()).await;
     publish(&broker, vec![message("orders", "k", 1)]).await;
-    let mut source = broker.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut source = subscribe(&broker, "orders", "g", Order::PerKey).await;
     let held = next(&mut source).await;
     server.kill().await;
     server.go_on().await;
-    let revoked = incoming(&mut source).await.unwrap();
+    let revoked = incoming(&mut source).await;
     assert!(matches!(revoked, Incoming::Revoked { .. }), "{revoked:?}");
     drop(revoked);
     assert!(held.receipt.extend().await.is_err());
@@ -175,7 +173,7 @@ async fn a_lease_is_passed_on_and_ends() {
     let server = Server::start_with(Store::memory(), Some(lease), Limits::default()).await;
     let broker = connect(&server.url()).await;
     publish(&broker, vec![message("orders", "k", 1)]).await;
-    let mut source = broker.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut source = subscribe(&broker, "orders", "g", Order::PerKey).await;
     assert_eq!(source.lease(), Some(lease));
     let first = next(&mut source).await;
     first.receipt.extend().await.unwrap();
@@ -195,16 +193,16 @@ async fn a_revocation_is_passed_on_and_waits_until_it_is_released() {
     let broker = connect(&server.url()).await;
     let all = (0..32).map(|number| message("orders", &number.to_string(), number));
     publish(&broker, all.collect()).await;
-    let mut one = broker.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut one = subscribe(&broker, "orders", "g", Order::PerKey).await;
     let mut held = Vec::new();
     for _ in 0..32 {
         held.push(next(&mut one).await);
     }
-    let mut two = broker.subscribe(subscription("orders", "g")).await.unwrap();
+    let mut two = subscribe(&broker, "orders", "g", Order::PerKey).await;
     let Incoming::Revoked {
         partitions,
         released,
-    } = incoming(&mut one).await.unwrap()
+    } = incoming(&mut one).await
     else {
         panic!("no revocation");
     };
@@ -226,4 +224,41 @@ async fn a_revocation_is_passed_on_and_waits_until_it_is_released() {
         assert!(partitions.contains(&place), "{place:?}");
         delivery.receipt.ack().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_member_that_has_all_it_may_have_hears_what_it_is_to_let_go_of() {
+    let server = Server::start(Store::memory()).await;
+    let broker = connect(&server.url()).await;
+    let all = (0..32).map(|number| message("orders", &number.to_string(), number));
+    publish(&broker, all.collect()).await;
+    let mut few = subscription("orders", "g", Order::PerKey);
+    few.in_flight_max = 4;
+    let mut full = broker.subscribe(few).await.unwrap();
+    // The other three wait to be asked for.
+    let held = next(&mut full).await;
+    let mut other = subscribe(&broker, "orders", "g", Order::PerKey).await;
+    let change = timeout(DEADLINE, full.next_change()).await.unwrap();
+    let Some(Ok(Incoming::Revoked {
+        partitions,
+        released,
+    })) = change
+    else {
+        panic!("no revocation: {change:?}");
+    };
+    held.receipt.ack().await.unwrap();
+    released.send(()).unwrap();
+    // Those that waited went back, and come with their partitions; others may have come before.
+    let mut left = 31;
+    loop {
+        let moved = next(&mut other).await;
+        let place = ("orders".to_owned(), moved.event.position().0);
+        moved.receipt.ack().await.unwrap();
+        left -= 1;
+        if partitions.contains(&place) {
+            break;
+        }
+    }
+    drop(full);
+    take(&mut other, left).await;
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use griot_events::Broker;
 use griot_remote::Limits;
-use griot_testkit::{BrokerFactory, BrokerServer};
+use griot_testkit::{BrokerFactory, BrokerServer, End};
 use rig::{Server, Store};
 use tokio::sync::Mutex;
 
@@ -43,7 +43,8 @@ impl BrokerFactory for Served {
 }
 
 impl BrokerServer for Served {
-    async fn restart(&self) {
+    /// A stop is like a kill: there is nothing that it does before.
+    async fn restart(&self, _: End) {
         let mut server = self.server.lock().await;
         let server = server.as_mut().unwrap();
         server.kill().await;

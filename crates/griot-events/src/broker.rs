@@ -99,7 +99,7 @@ pub trait Source: Send {
 
     /// The next change, and never a message: what a member waits for that takes none in, since it has all
     /// it may have, or is paused. Otherwise as [`next`](Self::next). By default it waits for ever, which is
-    /// right for a broker that takes nothing from a member that lives.
+    /// right only for a broker that takes nothing from a member that lives, and that nobody closes.
     ///
     /// # Cancel safety
     ///

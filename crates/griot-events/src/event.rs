@@ -87,6 +87,18 @@ impl Event {
         }
     }
 
+    /// The same message on the first attempt of its next delivery: for an adapter that hands out again what
+    /// was given back.
+    #[must_use]
+    pub fn delivered_again(&self) -> Self {
+        let content = &self.delivered.content;
+        let redelivered = content.redelivered.saturating_add(1);
+        Self::new(Content {
+            redelivered,
+            ..content.clone()
+        })
+    }
+
     /// The same message on its way to what a router has for `pattern`.
     pub(crate) fn routed(self, pattern: Arc<str>) -> Self {
         Self {

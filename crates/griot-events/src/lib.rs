@@ -66,6 +66,7 @@
 //! # }
 //! ```
 
+pub mod adapter;
 mod answer;
 mod broker;
 mod consumer;

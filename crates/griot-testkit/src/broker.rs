@@ -2,6 +2,7 @@
 //! restarted, Network, which is disturbed, and Kill, whose consumer is killed.
 
 mod bench;
+pub mod changes;
 pub mod delivery;
 pub mod durable;
 mod flow;
@@ -16,8 +17,8 @@ pub use bench::{Bench, Handled, Seen};
 
 /// Tests what every broker promises, by itself and under a consumer: one test per case of
 /// [`delivery`](crate::broker::delivery), [`durable`](crate::broker::durable),
-/// [`order`](crate::broker::order), [`handling`](crate::broker::handling) and
-/// [`stopping`](crate::broker::stopping).
+/// [`order`](crate::broker::order), [`handling`](crate::broker::handling),
+/// [`stopping`](crate::broker::stopping) and [`changes`](crate::broker::changes).
 #[macro_export]
 macro_rules! broker_suite {
     ($factory:expr) => {
@@ -60,6 +61,11 @@ macro_rules! broker_suite {
             g9_a_drain_ends_within_its_deadline,
             g9_a_dropped_consumer_leaves_what_it_had_to_be_given_again,
         }
+        $crate::cases! { $factory; $crate::broker::changes;
+            g8_a_full_member_hears_what_it_is_to_let_go_of_and_takes_no_message_in,
+            a_full_member_hears_that_the_broker_is_closed,
+            a_paused_consumer_ends_when_the_broker_is_closed,
+        }
     };
 }
 
@@ -69,7 +75,8 @@ macro_rules! broker_suite {
 macro_rules! broker_server_suite {
     ($factory:expr) => {
         $crate::cases! { $factory; $crate::broker::server;
-            it_reconnects_after_the_server_restarts_twice_under_load,
+            g8_a_stop_and_a_kill_under_load_lose_none_and_keep_the_order,
+            g8_a_group_without_order_loses_none_when_the_server_is_killed_twice,
             g8_a_message_whose_handler_ran_while_the_server_died_is_not_lost,
         }
     };

@@ -34,10 +34,30 @@ pub trait BrokerFactory: Send + Sync {
     fn open(&self) -> impl Future<Output = Arc<dyn Broker>> + Send;
 }
 
+/// A function that opens it will do.
+impl<O, F> BrokerFactory for O
+where
+    O: Fn() -> F + Send + Sync,
+    F: Future<Output = Arc<dyn Broker>> + Send,
+{
+    async fn open(&self) -> Arc<dyn Broker> {
+        self().await
+    }
+}
+
 /// A broker whose server the suite may disturb.
 pub trait BrokerServer: BrokerFactory {
-    /// Kills the server, starts it anew with what it had stored, and returns once it listens.
-    fn restart(&self) -> impl Future<Output = ()> + Send;
+    /// Ends the server, starts it anew with what it had stored, and returns once it listens.
+    fn restart(&self, end: End) -> impl Future<Output = ()> + Send;
+}
+
+/// How a server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It is asked to, and does before what it likes to do.
+    Stopped,
+    /// kill -9.
+    Killed,
 }
 
 /// A broker behind a network that the suite may disturb.

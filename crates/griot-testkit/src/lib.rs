@@ -1,5 +1,6 @@
 //! The suites that every journal, snapshot store and broker of griot passes, for you to run against yours,
-//! a simulated disk that fails in every way a disk can, and what a test's thread logs.
+//! a simulated disk that fails in every way a disk can, a network to disturb, what a test of its own does
+//! with a broker ([`probe`]), and what a test's thread logs.
 //!
 //! A journal's tests are one macro call per suite; each case is a test of its own, whose name is
 //! the promise it checks:
@@ -23,20 +24,33 @@
 //!
 //! It is not a place for doubles: what can be run is run.
 
+#[cfg(feature = "tls")]
+mod authority;
 pub mod broker;
 mod disk;
 mod factory;
 pub mod journal;
 mod logs;
+mod port;
+pub mod probe;
+mod relay;
+mod services;
+mod setting;
 pub mod snapshots;
 #[cfg(feature = "toxiproxy")]
 mod toxiproxy;
 
+#[cfg(feature = "tls")]
+pub use authority::{Authority, Clients};
 pub use disk::{Fault, PowerCut, SimDisk};
 pub use factory::{
-    BrokerFactory, BrokerNetwork, BrokerServer, JournalFactory, LATE, SnapshotFactory, Trouble,
-    Way, run,
+    BrokerFactory, BrokerNetwork, BrokerServer, End, JournalFactory, LATE, SnapshotFactory,
+    Trouble, Way, run,
 };
 pub use logs::Logs;
+pub use port::free_address;
+pub use relay::{Network, Relay};
+pub use services::Services;
+pub use setting::setting;
 #[cfg(feature = "toxiproxy")]
 pub use toxiproxy::{ToxicBroker, ToxicProxy};

@@ -6,20 +6,17 @@
     reason = "a test has nowhere else to go"
 )]
 
+use std::fmt;
 use std::future::Future;
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as Probe};
-use std::sync::{Arc, Once};
-use std::{env, fmt};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use griot_events::Broker;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{copy, copy_bidirectional, sink};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-use crate::{BrokerFactory, BrokerNetwork, LATE, Trouble, Way};
+use crate::{BrokerFactory, BrokerNetwork, LATE, Relay, Trouble, Way, free_address, setting};
 
 /// A proxy in front of a server, whose connections can be disturbed.
 #[derive(Debug)]
@@ -46,7 +43,7 @@ impl ToxicProxy {
             proxies: format!("{}/proxies", api.trim_end_matches('/')),
             name: format!("griot-{}", listen.port()),
             listen,
-            relay: Relay::start(upstream).await,
+            relay: Relay::before(upstream).await,
         };
         proxy.make().await;
         proxy
@@ -82,7 +79,7 @@ impl ToxicProxy {
                 // Never ends, and swallows what is sent.
                 self.add("timeout", stream, json!({ "timeout": 0 })).await;
             }
-            Trouble::Forgotten => self.relay.forget.send_modify(|times| *times += 1),
+            Trouble::Forgotten => self.relay.forget(),
         }
     }
 
@@ -100,7 +97,7 @@ impl ToxicProxy {
     async fn make(&self) {
         self.remove().await;
         let (name, listen) = (&self.name, self.listen.to_string());
-        let upstream = self.relay.address.to_string();
+        let upstream = self.relay.address().to_string();
         let proxy = json!({ "name": name, "listen": listen, "upstream": upstream });
         let request = self.client.post(&self.proxies).body(proxy.to_string());
         done(request).await;
@@ -127,57 +124,6 @@ async fn done(request: RequestBuilder) {
     assert!(done, "{}", answer.text().await.unwrap());
 }
 
-/// A port below those that the kernel takes for outgoing connections: a client that tries again and
-/// again while nobody listens would otherwise end up connected to itself.
-fn free_address() -> SocketAddr {
-    loop {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(20_000..32_000)));
-        if Probe::bind(address).is_ok() {
-            return address;
-        }
-    }
-}
-
-/// Passes on what comes, until it is told to forget the connections that there are: those stay open, and
-/// swallow everything. Toxiproxy disturbs new connections like old ones.
-#[derive(Debug)]
-struct Relay {
-    address: SocketAddr,
-    forget: watch::Sender<u64>,
-}
-
-impl Relay {
-    async fn start(upstream: String) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let forget = watch::Sender::new(0);
-        let forgotten = forget.subscribe();
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, upstream.clone(), forgotten.clone()));
-            }
-        });
-        Self { address, forget }
-    }
-}
-
-async fn pass(mut client: TcpStream, upstream: String, mut forgotten: watch::Receiver<u64>) {
-    forgotten.mark_unchanged();
-    let Ok(mut server) = TcpStream::connect(upstream).await else {
-        return;
-    };
-    tokio::select! {
-        _ = copy_bidirectional(&mut client, &mut server) => return,
-        _ = forgotten.changed() => {}
-    }
-    let (mut of_client, mut of_server) = (sink(), sink());
-    let (from_client, from_server) = (
-        copy(&mut client, &mut of_client),
-        copy(&mut server, &mut of_server),
-    );
-    let _ = tokio::join!(from_client, from_server);
-}
-
 /// A broker behind a proxy of its own, for the Network suite.
 pub struct ToxicBroker<O> {
     api: String,
@@ -185,6 +131,7 @@ pub struct ToxicBroker<O> {
     upstream: String,
     open: O,
     proxy: OnceCell<ToxicProxy>,
+    alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl<O> ToxicBroker<O> {
@@ -192,25 +139,29 @@ impl<O> ToxicBroker<O> {
     /// names; without one, says what is left out. `open` connects to the broker through the address that
     /// it is given. What it opens waits for an answer for less than [`LATE`].
     pub fn from_environment(upstream: impl Into<String>, open: O) -> Option<Self> {
-        static SAID: Once = Once::new();
-        let Ok(api) = env::var("GRIOT_TEST_TOXIPROXY") else {
-            // Not `eprintln!`: what that prints is kept from sight when the test passes.
-            let text = b"LEFT OUT tests of a disturbed network: set GRIOT_TEST_TOXIPROXY to the URL of Toxiproxy's API\n";
-            SAID.call_once(|| std::io::stderr().write_all(text).unwrap());
-            return None;
-        };
+        let what =
+            "tests of a disturbed network: set GRIOT_TEST_TOXIPROXY to the URL of Toxiproxy's API";
+        let api = setting("GRIOT_TEST_TOXIPROXY", what)?;
         Some(Self {
             api,
             listen: None,
             upstream: upstream.into(),
             open,
             proxy: OnceCell::new(),
+            alone: None,
         })
     }
 
-    /// Behind a proxy at this address, since the broker sends its clients there.
+    /// Behind a proxy at this address, since the broker sends its clients there. Waits until no other of
+    /// this program listens there.
+    ///
+    /// # Panics
+    ///
+    /// In a runtime.
     #[must_use]
     pub fn listening_at(mut self, listen: SocketAddr) -> Self {
+        static ALONE: Mutex<()> = Mutex::const_new(());
+        self.alone = Some(ALONE.blocking_lock());
         self.listen = Some(listen);
         self
     }

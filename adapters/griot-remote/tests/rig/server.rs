@@ -1,32 +1,19 @@
-//! Servers to test against, and what most tests do with them.
+//! Servers to test against.
 #![allow(dead_code, reason = "each test file uses some of it")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "in a test a panic is the report"
-)]
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use griot_events::embedded::{EmbeddedBroker, EmbeddedOptions};
-use griot_events::{
-    Broker, BrokerError, Delivery, Incoming, Order, Publication, Source, Subscription,
-};
 use griot_journal::{EmbeddedLog, Journal, MemoryJournal, Options};
 use griot_remote::{Limits, RemoteBroker, serve_with};
+use griot_testkit::free_address;
+use griot_testkit::probe::DEADLINE;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
-
-/// What everything awaited here takes at most.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
-
-/// Ports below those that the kernel gives to outgoing connections: else a client that keeps
-/// connecting to a server that is down can end up connected to itself.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A server with its broker, as dead as a killed process once it is stopped: its runtime is gone.
 pub(crate) struct Server {
@@ -77,7 +64,7 @@ impl Server {
     pub(crate) async fn start_with(store: Store, lease: Option<Duration>, limits: Limits) -> Self {
         let mut server = Self {
             runtime: None,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            address: free_address(),
             store,
             lease,
             limits,
@@ -88,8 +75,7 @@ impl Server {
 
     /// Begins, on the port of before and with what was stored.
     pub(crate) async fn go_on(&mut self) {
-        let listener = self.listen().await;
-        self.address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind(self.address).await.unwrap();
         let journal = self.store.open().await;
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
@@ -106,18 +92,6 @@ impl Server {
             axum::serve(listener, routes).await.unwrap();
         });
         self.runtime = Some(runtime);
-    }
-
-    async fn listen(&self) -> TcpListener {
-        if self.address.port() != 0 {
-            return TcpListener::bind(self.address).await.unwrap();
-        }
-        loop {
-            let port = fastrand::u16(PORTS);
-            if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
-                return listener;
-            }
-        }
     }
 
     /// Kills it: nothing is said to anybody, and nothing is finished.
@@ -146,45 +120,4 @@ impl Drop for Server {
 
 pub(crate) async fn connect(url: &str) -> RemoteBroker {
     RemoteBroker::connect(url).await.unwrap()
-}
-
-pub(crate) fn message(topic: &str, key: &str, text: impl ToString) -> Publication {
-    Publication {
-        topic: topic.to_owned(),
-        key: (!key.is_empty()).then(|| key.to_owned()),
-        headers: Vec::new(),
-        payload: text.to_string().into_bytes().into(),
-    }
-}
-
-pub(crate) fn subscription(topic: &str, group: &str) -> Subscription {
-    Subscription {
-        topics: vec![topic.to_owned()],
-        group: group.to_owned(),
-        in_flight_max: 100,
-        order: Order::PerKey,
-    }
-}
-
-pub(crate) async fn publish(broker: &dyn Broker, publications: Vec<Publication>) {
-    for outcome in broker.publish(publications).await {
-        outcome.unwrap();
-    }
-}
-
-pub(crate) async fn incoming(source: &mut Box<dyn Source>) -> Result<Incoming, BrokerError> {
-    timeout(DEADLINE, source.next()).await.unwrap().unwrap()
-}
-
-/// The next message; lets go of what is revoked.
-pub(crate) async fn next(source: &mut Box<dyn Source>) -> Delivery {
-    loop {
-        if let Incoming::Delivery(delivery) = incoming(source).await.unwrap() {
-            return delivery;
-        }
-    }
-}
-
-pub(crate) fn text(delivery: &Delivery) -> String {
-    String::from_utf8(delivery.event.payload().to_vec()).unwrap()
 }

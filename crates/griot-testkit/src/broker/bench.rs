@@ -150,12 +150,17 @@ impl Bench {
 
     /// Begins a consumer that acknowledges what it sees, and notes it with others.
     pub async fn join(&self, seen: &Seen, topic: &str, group: &str) -> Consuming {
+        self.note(seen, self.subscription(topic, group)).await
+    }
+
+    /// The same for any subscription.
+    pub async fn note(&self, seen: &Seen, subscription: Subscription) -> Consuming {
         let by = seen.clone();
         let handler = move |event: Event| {
             by.add(&event);
             async { Answer::Ack }
         };
-        self.consume(self.subscription(topic, group), handler).await
+        self.consume(subscription, handler).await
     }
 
     /// Begins a consumer whose handlers wait, once they have noted what they see, until they may go

@@ -122,7 +122,8 @@ fn publish(
     confirmed: watch::Sender<u64>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let topic = bench.topic(TOPIC);
-    let producer = bench.producer.clone().with_deadline(SOON);
+    // Longer than a server takes to come back.
+    let producer = bench.producer.clone().with_deadline(SOON * 3);
     async move {
         for number in 0_u64.. {
             if *stop.borrow() {
