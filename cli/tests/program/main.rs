@@ -7,6 +7,7 @@
     reason = "in a test a panic is the report"
 )]
 
+mod alarms;
 mod audit;
 mod backends;
 mod bad_input;
