@@ -19,4 +19,6 @@ mod overload;
 mod process;
 mod serving;
 mod shutdown;
+#[cfg(feature = "opentelemetry")]
+mod telemetry;
 mod tls;

@@ -20,6 +20,13 @@ pub(crate) async fn whole_machine() -> MutexGuard<'static, ()> {
     MACHINE.lock().await
 }
 
+/// How many kills a loop makes that makes so many where `GRIOT_KILLS` is 100, its default.
+pub(crate) fn kills(of_a_hundred: u32) -> u32 {
+    let hundred = std::env::var("GRIOT_KILLS");
+    let hundred: u32 = hundred.map_or(100, |kills| kills.parse().expect("GRIOT_KILLS is a number"));
+    (of_a_hundred * hundred).div_ceil(100)
+}
+
 /// Waits until `condition` gives something.
 ///
 /// # Panics
