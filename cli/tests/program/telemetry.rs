@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 
 use crate::process::{Griot, ends, until};
 
-const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
-const PARENT_ID: &str = "b7ad6b7169203331";
+const TRACE_ID: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
+const PARENT_ID: u64 = 0xb7ad_6b71_6920_3331;
 
 /// Takes spans over OTLP: HTTP with Protocol Buffers.
 struct Collector {
@@ -57,7 +57,7 @@ async fn spans_go_to_a_collector_at_the_latest_when_the_program_ends() {
     let broker = events::connect(&url).await.unwrap();
     let change = json!({"AlarmID": "oven", "UserID": "ann", "Status": "WARNING", "ChangedAt": "2026-01-31T12:00:00Z"});
     let message = Message::json("AlarmStatusChanged", &change).unwrap();
-    let sent = format!("00-{TRACE_ID}-{PARENT_ID}-01");
+    let sent = format!("00-{TRACE_ID:032x}-{PARENT_ID:016x}-01");
     let message = message.key("ann").header("traceparent", sent);
     Producer::new(broker).publish(message).await.unwrap();
     until("it is handled", async || {
@@ -81,12 +81,8 @@ async fn spans_go_to_a_collector_at_the_latest_when_the_program_ends() {
     let [span] = handled[..] else {
         panic!("one event, one span: {:?}", came.scope_spans)
     };
-    assert_eq!(hex(&span.trace_id), TRACE_ID);
-    assert_eq!(hex(&span.parent_span_id), PARENT_ID);
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    assert_eq!(span.trace_id, TRACE_ID.to_be_bytes());
+    assert_eq!(span.parent_span_id, PARENT_ID.to_be_bytes());
 }
 
 #[tokio::test]
