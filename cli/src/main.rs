@@ -19,6 +19,7 @@ mod shell;
 mod signals;
 mod span;
 mod subscribe;
+mod telemetry;
 mod verify;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing::Level;
 
 use crate::failure::Failure;
+use crate::telemetry::Telemetry;
 
 /// Many small allocations, freed by other threads than made them, are what it is good at.
 #[global_allocator]
@@ -96,27 +98,30 @@ fn run(griot: Griot, matches: &clap::ArgMatches) -> Result<(), Failure> {
     let outcome = match griot.command {
         Command::Serve(given) => {
             let settings = given.layered(griot.log_format, matches)?;
-            log::start(settings.log_format, Level::INFO);
-            runtime.block_on(serve::run(settings))
+            let telemetry = Telemetry::from_environment()?;
+            log::start(settings.log_format, Level::INFO, telemetry.layer());
+            let outcome = runtime.block_on(serve::run(settings));
+            telemetry.flush();
+            outcome
         }
         Command::Backends(arguments) => {
-            log::start(griot.log_format, Level::INFO);
+            log::start(griot.log_format, Level::INFO, None);
             runtime.block_on(backends::run(arguments))
         }
         Command::Load(arguments) => {
-            log::start(griot.log_format, Level::INFO);
+            log::start(griot.log_format, Level::INFO, None);
             runtime.block_on(load::run(arguments))
         }
         Command::Verify(arguments) => {
-            log::start(griot.log_format, Level::WARN);
+            log::start(griot.log_format, Level::WARN, None);
             runtime.block_on(verify::run(arguments))
         }
         Command::Publish(arguments) => {
-            log::start(griot.log_format, Level::WARN);
+            log::start(griot.log_format, Level::WARN, None);
             runtime.block_on(publish::run(arguments))
         }
         Command::Subscribe(arguments) => {
-            log::start(griot.log_format, Level::WARN);
+            log::start(griot.log_format, Level::WARN, None);
             runtime.block_on(subscribe::run(arguments))
         }
     };

@@ -165,6 +165,10 @@ Examples:
   griot serve alarms --broker nats://localhost:4222
   griot serve --listen 0.0.0.0:80 --data-dir /var/lib/griot --backends http://backends.internal
   GRIOT_LISTEN=127.0.0.1:0 griot serve --config griot.toml
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 griot serve
+
+With OTEL_EXPORTER_OTLP_ENDPOINT, spans go to the OpenTelemetry collector there, over HTTP in Protocol
+Buffers; OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and what else OpenTelemetry's SDK reads hold as well.
 
 When the data directory does not open:
   in use            another griot has it: stop that one, or give this one its own --data-dir

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::audit;
 use crate::backends::Backends;
 use crate::ordering::{Acknowledged, Customer, order};
-use crate::process::{Griot, whole_machine};
+use crate::process::{Griot, kills, whole_machine};
 
 /// How many clients place orders all the while.
 const CLIENTS: u64 = 8;
@@ -29,8 +29,7 @@ struct Loop {
 #[tokio::test(flavor = "multi_thread")]
 async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_across_kill_nine() {
     let _machine = whole_machine().await;
-    let kills: u32 = std::env::var("GRIOT_KILLS")
-        .map_or(100, |kills| kills.parse().expect("GRIOT_KILLS is a number"));
+    let kills = kills(100);
     let data = TempDir::new().unwrap();
     let backends = Backends::start("5ms", "0.03").await;
     let serve = || {

@@ -7,6 +7,7 @@
     reason = "in a test a panic is the report"
 )]
 
+mod alarms;
 mod audit;
 mod backends;
 mod bad_input;
@@ -18,4 +19,6 @@ mod overload;
 mod process;
 mod serving;
 mod shutdown;
+#[cfg(feature = "opentelemetry")]
+mod telemetry;
 mod tls;

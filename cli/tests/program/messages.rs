@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Griot, command, ends, until};
+use crate::process::{Griot, command, ends, quiet_address, until};
 
 /// A `griot` whose output is read; gone when dropped.
 struct Running {
@@ -167,17 +167,6 @@ async fn g9_a_signal_and_a_closed_pipe_end_a_subscriber_well() {
     drop(running.lines.take());
     publish(&url, &["2", "--key", "k"]).await;
     assert_eq!(running.end().await, Some(0));
-}
-
-/// An address below those that the kernel gives to outgoing connections: else a client that keeps
-/// connecting to a server that is down can end up connected to itself.
-fn quiet_address() -> String {
-    loop {
-        let address = format!("127.0.0.1:{}", fastrand::u16(20_000..32_000));
-        if std::net::TcpListener::bind(&address).is_ok() {
-            return address;
-        }
-    }
 }
 
 #[tokio::test]

@@ -20,6 +20,13 @@ pub(crate) async fn whole_machine() -> MutexGuard<'static, ()> {
     MACHINE.lock().await
 }
 
+/// How many kills a loop makes that makes so many where `GRIOT_KILLS` is 100, its default.
+pub(crate) fn kills(of_a_hundred: u32) -> u32 {
+    let hundred = std::env::var("GRIOT_KILLS");
+    let hundred: u32 = hundred.map_or(100, |kills| kills.parse().expect("GRIOT_KILLS is a number"));
+    (of_a_hundred * hundred).div_ceil(100)
+}
+
 /// Waits until `condition` gives something.
 ///
 /// # Panics
@@ -44,6 +51,7 @@ pub(crate) async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Opt
 pub(crate) struct Griot {
     child: Child,
     listening: oneshot::Receiver<String>,
+    url: Option<String>,
 }
 
 impl Griot {
@@ -80,7 +88,11 @@ impl Griot {
                 let _ = announce.send(url.to_owned());
             }
         });
-        Self { child, listening }
+        Self {
+            child,
+            listening,
+            url: None,
+        }
     }
 
     /// Starts `griot serve orders` on a free port.
@@ -94,8 +106,12 @@ impl Griot {
     ///
     /// If it ends before, or is not ready within [`DEADLINE`].
     pub(crate) async fn ready(&mut self) -> String {
+        if let Some(url) = &self.url {
+            return url.clone();
+        }
         let line = tokio::time::timeout(DEADLINE, &mut self.listening).await;
-        line.expect("ready in time").expect("ready before it ends")
+        let url = line.expect("ready in time").expect("ready before it ends");
+        self.url.insert(url).clone()
     }
 
     /// kill -9: the process gets no chance to do anything.
@@ -168,6 +184,17 @@ impl Drop for Griot {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// An address below those that the kernel gives to outgoing connections: else a client that keeps
+/// connecting to a server that is down can end up connected to itself.
+pub(crate) fn quiet_address() -> String {
+    loop {
+        let address = format!("127.0.0.1:{}", fastrand::u16(20_000..32_000));
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return address;
+        }
     }
 }
 

@@ -47,6 +47,8 @@ mod correlation;
 mod dead_letters;
 mod deduplicate;
 mod default_stack;
+#[cfg(feature = "opentelemetry")]
+mod joined;
 mod metrics;
 mod retries;
 mod seen;
@@ -75,7 +77,7 @@ pub use trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 use griot_core::Publication;
 
 /// Adds a header to a message on its way out, where it has none of this name.
-fn put_header(publication: &mut Publication, name: &str, value: impl ToString) {
+pub(crate) fn put_header(publication: &mut Publication, name: &str, value: impl ToString) {
     let headers = &mut publication.headers;
     let there = headers
         .iter()

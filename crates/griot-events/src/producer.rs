@@ -10,11 +10,13 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::layer::{TRACEPARENT, TraceContext, put_header};
 use crate::{Broker, BrokerError, EVENT_NAME, MESSAGE_ID};
 
 /// Publishes to a broker. Cheap to clone.
 ///
-/// A message keeps its id while it is tried again, so that a broker that knows ids stores it once.
+/// A message keeps its id while it is tried again, so that a broker that knows ids stores it once. Inside
+/// of a trace ([`TraceContext::current`]) it says where in the header [`TRACEPARENT`].
 #[derive(Clone, Debug)]
 pub struct Producer {
     broker: Arc<dyn Broker>,
@@ -121,7 +123,7 @@ impl Producer {
     pub async fn publish_all(&self, messages: Vec<Message>) -> Vec<Result<(), BrokerError>> {
         let publications = messages
             .into_iter()
-            .map(|Message(publication)| with_id(publication));
+            .map(|Message(publication)| traced(with_id(publication)));
         let publications = publications.collect();
         publish_until(
             self.broker.as_ref(),
@@ -138,6 +140,14 @@ fn with_id(mut publication: Publication) -> Publication {
     if !headers.any(|(name, _)| name.eq_ignore_ascii_case(MESSAGE_ID)) {
         let id = Uuid::now_v7().to_string();
         publication.headers.push((MESSAGE_ID.to_owned(), id));
+    }
+    publication
+}
+
+/// Inside of a trace, what is published says so, unless it says something else itself.
+fn traced(mut publication: Publication) -> Publication {
+    if let Some(context) = TraceContext::current() {
+        put_header(&mut publication, TRACEPARENT, context);
     }
     publication
 }

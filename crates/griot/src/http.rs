@@ -1,6 +1,7 @@
 //! What HTTP services on griot share, so that all of them answer alike: RFC 9457 problem
-//! documents, a JSON extractor that says what is wrong with a body and where, and the request
-//! headers `Idempotency-Key` and `Prefer`. It is not a web framework: routes are plain axum.
+//! documents, a JSON extractor that says what is wrong with a body and where, the parameters of a
+//! URL, pages of a history, and the request headers `Idempotency-Key` and `Prefer`. It is not a web
+//! framework: routes are plain axum.
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -23,15 +24,22 @@
 //! ```
 
 mod ask;
+mod event_view;
+mod history_page;
 mod idempotency_key;
 mod json;
+mod moment;
+mod parameters;
 mod prefer;
 mod problem;
 
+pub use event_view::EventView;
+pub use history_page::HistoryPage;
 pub use idempotency_key::IdempotencyKey;
 pub use json::{BODY_BYTES_MAX, Json, Object, refuse_long_bodies};
+pub use parameters::Parameters;
 pub use prefer::Prefer;
-pub use problem::Problem;
+pub use problem::{Problem, ProblemDocument};
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};

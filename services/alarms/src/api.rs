@@ -6,6 +6,7 @@ mod view;
 use crate::Alarms;
 use axum::Router;
 use axum::routing::get;
+use griot::http::ProblemDocument;
 use utoipa::OpenApi;
 
 /// The routes of alarms.
@@ -24,7 +25,7 @@ pub(crate) fn router(alarms: Alarms) -> Router {
         description = "Alarms of users: none lost, none told twice."
     ),
     paths(look::user, look::history),
-    components(schemas(view::ProblemDocument))
+    components(schemas(ProblemDocument))
 )]
 pub(crate) struct Description;
 

@@ -3,17 +3,14 @@
 mod change;
 mod look;
 mod page;
-mod parameters;
 mod place;
 mod view;
-
-pub(crate) use view::ProblemDocument;
 
 use crate::Orders;
 use crate::order::{CancelError, NotStuck, Order, OtherOrder};
 use axum::Router;
 use axum::routing::{get, post};
-use griot::http::Problem;
+use griot::http::{Problem, ProblemDocument};
 use griot::{EntityError, EntityRef};
 use std::time::Duration;
 use utoipa::openapi::schema::AdditionalProperties;
@@ -45,7 +42,7 @@ pub(crate) fn router(orders: Orders) -> Router {
         change::cancel,
         change::resume
     ),
-    components(schemas(view::ProblemDocument)),
+    components(schemas(ProblemDocument)),
     modifiers(&NothingElse)
 )]
 pub(crate) struct Description;

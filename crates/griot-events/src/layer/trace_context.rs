@@ -17,9 +17,9 @@ tokio::task_local! {
 /// The form is that of [W3C Trace Context, level 1](https://www.w3.org/TR/trace-context-1/#traceparent-header).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    trace: u128,
-    span: u64,
-    flags: u8,
+    pub(super) trace: u128,
+    pub(super) span: u64,
+    pub(super) flags: u8,
 }
 
 impl TraceContext {
@@ -55,7 +55,13 @@ impl TraceContext {
     }
 
     /// Where the event that this task handles is traced to, inside of [`Trace`](super::Trace).
+    ///
+    /// With the feature `opentelemetry`: where OpenTelemetry has the current span, if it collects it.
     pub fn current() -> Option<Self> {
+        #[cfg(feature = "opentelemetry")]
+        if let Some(context) = super::joined::here(&tracing::Span::current()) {
+            return Some(context);
+        }
         CURRENT.try_with(|context| *context).ok()
     }
 

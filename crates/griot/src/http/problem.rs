@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// An error as `application/problem+json` (RFC 9457): the status, its usual title, and a detail
 /// that says what to do next. For a wrong value, `field` names it.
@@ -83,6 +84,25 @@ impl Problem {
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }
+}
+
+/// What a [`Problem`] is written as, for the description of an API: name it in `components(schemas(…))`
+/// and as the body of an error.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it describes `Document`, and is never made")]
+pub struct ProblemDocument {
+    #[schema(rename = "type", example = "about:blank")]
+    kind: String,
+    #[schema(example = "Unprocessable Entity")]
+    title: String,
+    #[schema(example = 422)]
+    status: u16,
+    /// What is wrong and what to do next.
+    #[schema(example = "must be from 1 to 1000000, not 0")]
+    detail: String,
+    /// The wrong field, where one is to blame.
+    #[schema(example = "items[0].qty")]
+    field: Option<String>,
 }
 
 #[derive(Serialize)]

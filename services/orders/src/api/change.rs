@@ -1,7 +1,7 @@
 //! `POST /orders/{id}/cancel` and `POST /orders/{id}/resume`.
 
 use super::place::{answer, wait_for_end};
-use super::view::{OrderView, ProblemDocument};
+use super::view::OrderView;
 use super::{entity, no_such_order, parse_id};
 use crate::Orders;
 use crate::order::{Cancel, Order, Resume};
@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use griot::EntityRef;
-use griot::http::{Prefer, Problem};
+use griot::http::{Prefer, Problem, ProblemDocument};
 use uuid::Uuid;
 
 /// Cancel an order, as long as its payment has not begun. Cancelling it again changes nothing.

@@ -1,7 +1,6 @@
 //! `GET /orders`, `GET /orders/{id}` and `GET /orders/{id}/history`.
 
-use super::parameters::Parameters;
-use super::view::{EventView, OrderView, PartyView, ProblemDocument, SummaryView};
+use super::view::{OrderView, PartyView, SummaryView};
 use super::{entity, no_such_order, parse_id, unreadable};
 use crate::Orders;
 use crate::index::{Query, Summary};
@@ -11,10 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use griot::Moment;
-use griot::core::{Seq, Timestamp};
-use griot::http::Problem;
-use griot::journal::{RecordedEvent, SeqRange};
+use griot::http::{EventView, HistoryPage, Parameters, Problem, ProblemDocument};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use std::time::Duration;
@@ -75,12 +71,6 @@ fn query(parameters: &Parameters) -> Result<Query, Problem> {
             .map_err(|_: serde::de::value::Error| ())
             .ok()
     })?;
-    let limit = parameters.get("limit", "must be a number from 1 to 1000", |limit| {
-        limit
-            .parse()
-            .ok()
-            .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-    })?;
     let after = parameters.get("after", "must be the id of a listed order", |id| {
         parse_id(id).ok()
     })?;
@@ -89,7 +79,7 @@ fn query(parameters: &Parameters) -> Result<Query, Problem> {
         customer: text("customer")?,
         merchant: text("merchant")?,
         after,
-        limit: limit.unwrap_or(LIMIT_DEFAULT),
+        limit: parameters.limit(LIMIT_DEFAULT, LIMIT_MAX)?,
     })
 }
 
@@ -150,7 +140,7 @@ pub(super) async fn order(
 ) -> Result<Json<OrderView>, Problem> {
     let id = parse_id(&path.map_err(|_| no_such_order())?.0)?;
     let name = id.to_string();
-    let view = match moment(&parameters)? {
+    let view = match parameters.moment()? {
         None => {
             let entity = entity(&orders, id)?;
             entity
@@ -166,99 +156,31 @@ pub(super) async fn order(
     view.map(Json).ok_or_else(no_such_order)
 }
 
-fn moment(parameters: &Parameters) -> Result<Option<Moment>, Problem> {
-    let seq = parameters.get("seq", "must be a whole number", |seq| seq.parse().ok())?;
-    let at = parameters.get("at", "must be a time like 2026-01-31T12:00:00Z", |at| {
-        moment_in_time(at)
-    })?;
-    match (seq, at) {
-        (Some(_), Some(_)) => Err(Problem::invalid(
-            "at",
-            "must be left out where seq is given",
-        )),
-        (Some(seq), None) => Ok(Some(Moment::Seq(Seq(seq)))),
-        (None, Some(at)) => Ok(Some(Moment::At(at))),
-        (None, None) => Ok(None),
-    }
-}
-
-/// Reads RFC 3339 as clients write it: with a plus sign that was not encoded and arrives as a space,
-/// with more digits than a clock has, and with the end of time.
-fn moment_in_time(text: &str) -> Option<Timestamp> {
-    let (date, time) = text.split_at_checked(11)?;
-    let time = time.replace(' ', "+");
-    let text = match time.split_once('.') {
-        None => format!("{date}{time}"),
-        Some((seconds, rest)) => {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let (fraction, zone) = rest.split_at_checked(digits)?;
-            let fraction = fraction.get(..9).unwrap_or(fraction);
-            format!("{date}{seconds}.{fraction}{zone}")
-        }
-    };
-    let at_the_end = text.starts_with("9999-12-3") && text.ends_with(['Z', 'z']);
-    let end_of_time = || at_the_end.then_some(Timestamp::from_micros(i64::MAX));
-    text.replacen(' ', "T", 1).parse().ok().or_else(end_of_time)
-}
-
-/// How an order got where it is: all its events, oldest first.
+/// How an order got where it is: its events, oldest first.
+///
+/// Where there may be more, the header `Link` leads to the rest.
 #[utoipa::path(
     get,
     path = "/orders/{id}/history",
     tag = "orders",
-    params(("id" = String, Path, description = "The order's id")),
+    params(
+        ("id" = String, Path, description = "The order's id"),
+        ("limit" = Option<usize>, Query, description = "At most this many: 1 to 10000, 10000 unless said", minimum = 1, maximum = 10000),
+        ("after" = Option<u64>, Query, description = "Go on after the event with this number"),
+    ),
     responses(
-        (status = 200, description = "The events", body = [EventView]),
+        (status = 200, description = "The events", body = [EventView], headers(("Link" = String))),
         (status = 404, description = "There is no such order", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is wrong", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn history(
     State(orders): State<Orders>,
     path: Result<Path<String>, PathRejection>,
-) -> Result<Json<Vec<EventView>>, Problem> {
-    let id = parse_id(&path.map_err(|_| no_such_order())?.0)?;
-    let events = orders
-        .griot()
-        .history::<Order>(&id.to_string(), SeqRange::ALL)
-        .await;
+    page: HistoryPage,
+) -> Result<Response, Problem> {
+    let id = parse_id(&path.map_err(|_| no_such_order())?.0)?.to_string();
+    let events = orders.griot().history::<Order>(&id, page.range()).await;
     let events = events.map_err(|error| unreadable(&error))?;
-    if events.is_empty() {
-        return Err(no_such_order());
-    }
-    Ok(Json(events.into_iter().map(event).collect()))
-}
-
-fn event(recorded: RecordedEvent) -> EventView {
-    // Payloads are JSON; bytes that are not would be somebody else's, and are shown as null.
-    let data = serde_json::from_slice(&recorded.event.payload).unwrap_or_default();
-    EventView {
-        seq: recorded.seq.get(),
-        at: recorded.at,
-        event: recorded.event.name.into_owned(),
-        data,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_is_read_as_clients_write_it() {
-        let micros = |text| moment_in_time(text).map(Timestamp::as_micros);
-        let at = micros("2026-01-31T12:00:00.25Z");
-        assert!(at.is_some());
-        assert_eq!(micros("2026-01-31T13:00:00.25 01:00"), at);
-        assert_eq!(micros("2026-01-31 12:00:00.2500000000009Z"), at);
-        assert_eq!(micros("9999-12-31T23:59:59Z"), Some(i64::MAX));
-        for text in [
-            "",
-            "yesterday",
-            "2026-01-31",
-            "2026-01-31T25:00:00Z",
-            "2026-01-31T12:00:00ü",
-        ] {
-            assert_eq!(micros(text), None, "{text}");
-        }
-    }
+    page.answer(events).ok_or_else(no_such_order)
 }

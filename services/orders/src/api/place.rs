@@ -1,13 +1,13 @@
 //! `POST /orders`.
 
 use super::entity;
-use super::view::{Accepted, OrderView, ProblemDocument};
+use super::view::{Accepted, OrderView};
 use crate::Orders;
 use crate::order::{Order, OrderRequest, OrderState, Place};
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use griot::http::{IdempotencyKey, Json, Prefer, Problem};
+use griot::http::{IdempotencyKey, Json, Prefer, Problem, ProblemDocument};
 use griot::{AskError, EntityRef};
 use std::time::Duration;
 use uuid::Uuid;

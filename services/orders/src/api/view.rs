@@ -3,7 +3,6 @@
 use crate::order::{Order, OrderState};
 use griot::core::{Seq, Timestamp};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// A whole order. What is not known yet is null.
@@ -93,48 +92,11 @@ impl OrderView {
     }
 }
 
-/// An error (RFC 9457).
-#[derive(Debug, ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes what `griot::http::Problem` is written as"
-)]
-pub(crate) struct ProblemDocument {
-    #[schema(rename = "type", example = "about:blank")]
-    kind: String,
-    #[schema(example = "Unprocessable Entity")]
-    title: String,
-    #[schema(example = 422)]
-    status: u16,
-    /// What is wrong and what to do next.
-    #[schema(example = "must be from 1 to 1000000, not 0")]
-    detail: String,
-    /// The wrong field, where one is to blame.
-    #[schema(example = "items[0].qty")]
-    field: Option<String>,
-}
-
 /// What a placed order is answered with at once.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Accepted {
     pub(crate) id: String,
     pub(crate) state: OrderState,
-}
-
-/// An event of an order's history.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct EventView {
-    /// Its place in the history: 1, 2, 3, … without a gap.
-    pub(crate) seq: u64,
-    /// When, RFC 3339.
-    #[schema(value_type = String, format = DateTime)]
-    pub(crate) at: Timestamp,
-    /// What happened.
-    #[schema(example = "OrderPlaced")]
-    pub(crate) event: String,
-    /// The particulars, as they are recorded.
-    #[schema(value_type = Object)]
-    pub(crate) data: Box<RawValue>,
 }
 
 /// An order in a list.

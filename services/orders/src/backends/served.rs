@@ -5,14 +5,13 @@ use super::simulation::{Simulation, Write};
 use super::wire::{
     Created, InvoiceChange, NewInvoice, NewPayment, Notification, Party, Product, Promotion,
 };
-use crate::api::ProblemDocument;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use griot::core::stable_hash;
-use griot::http::{self, IdempotencyKey, Problem};
+use griot::http::{self, IdempotencyKey, Problem, ProblemDocument};
 use serde::Serialize;
 use utoipa::{IntoParams, IntoResponses, OpenApi};
 
