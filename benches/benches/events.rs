@@ -58,6 +58,8 @@ use rabbitmq_client::RabbitClient;
 use rows::Measured;
 use ruststream_peer::RustStreamPeer;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::debug_fn;
 use uuid::Uuid;
 
 #[path = "events/contender.rs"]
@@ -322,9 +324,14 @@ fn watch() {
         }
     });
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let fields = debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        name => write!(writer, "{name}={value:?}"),
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
+        .fmt_fields(fields.delimited(" "))
         .with_writer(std::io::sink)
         .init();
 }

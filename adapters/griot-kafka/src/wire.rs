@@ -34,16 +34,16 @@ pub(crate) fn id(publication: &Publication) -> Option<&str> {
 /// The event in a message.
 pub(crate) fn event(message: &BorrowedMessage<'_>) -> Event {
     let bytes = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
-    let headers = message
-        .headers()
-        .into_iter()
-        .flat_map(|headers| headers.iter());
-    let headers = headers.map(|header| (header.key, bytes(header.value).unwrap_or_default()));
+    let sent = message.headers().into_iter();
+    let mut headers = Headers::default();
+    for header in sent.flat_map(|sent| sent.iter()) {
+        headers.push_named(header.key, bytes(header.value).unwrap_or_default());
+    }
     let published_at = message.timestamp().to_millis();
     Event::new(Content {
         topic: message.topic().to_owned(),
         key: bytes(message.key()),
-        headers: headers.collect::<Headers>(),
+        headers,
         payload: bytes(message.payload()).unwrap_or_default(),
         // Kafka counts both from 0.
         partition: Partition(message.partition().unsigned_abs()),

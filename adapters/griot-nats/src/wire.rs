@@ -2,7 +2,7 @@
 
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{HeaderMap, HeaderValue};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use griot_core::{Publication, Timestamp};
 use griot_events::{BrokerError, Content, Event, Headers, MESSAGE_ID, Partition};
 
@@ -28,57 +28,80 @@ pub(crate) struct Place {
     pub(crate) redelivered: u32,
 }
 
-/// The headers that go with a publication.
+/// The headers that go with a publication: as few as bring it back, since every reader parses them all.
 pub(crate) fn encode(publication: &Publication) -> Result<HeaderMap, BrokerError> {
-    let mut map = HeaderMap::new();
-    let mut names = Vec::new();
+    let (headers, id) = identify(publication);
     let key = publication.key.as_deref().map(|key| (KEY, key));
-    let headers = publication.headers.iter();
+    let headers = headers.iter();
     let headers = headers.map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in key.into_iter().chain(headers) {
-        if !is_name(name) {
-            return Err(BrokerError::Refused {
-                what: "a header",
-                reason: format!(
-                    "{name:?} cannot be its name: use visible ASCII without colons and spaces, and not {NAMES:?} or {SERVER:?}…"
-                ),
-            });
-        }
-        if survives(value) {
-            map.append(name, value);
-            names.push(name.to_owned());
-        } else {
-            map.append(name, to_hex(value.as_bytes()));
-            names.push(format!("{name}:"));
-        }
+    let headers: Vec<(&str, &str)> = key.into_iter().chain(headers).collect();
+    if let Some((name, _)) = headers.iter().find(|(name, _)| !is_name(name)) {
+        return Err(BrokerError::Refused {
+            what: "a header",
+            reason: format!(
+                "{name:?} cannot be its name: use visible ASCII without colons and spaces, and not {NAMES:?} or {SERVER:?}…"
+            ),
+        });
     }
-    let plain = names.iter().all(|name| !name.ends_with(':'));
-    if map.len() > 1 || !plain {
+    let mut map = HeaderMap::new();
+    if !comes_back(&headers) {
+        let mark = |value| if survives(value) { "" } else { ":" };
+        let names = headers.iter();
+        let names = names.map(|(name, value)| format!("{name}{}", mark(value)));
+        let names: Vec<String> = names.collect();
         map.insert(NAMES, names.join(" "));
     }
-    let id = publication.headers.iter();
-    let id = id
-        .filter(|(name, _)| name.eq_ignore_ascii_case(MESSAGE_ID))
-        .map(|(_, id)| id);
-    if let Some(id) = id.into_iter().next() {
-        // A stream drops the second message with an id whatever its subject, and one that moves to
-        // another topic, a dead letter for one, keeps its id: so the topic is part of it.
-        let id = format!("{}/{id}", publication.topic);
-        let id = if survives(&id) {
-            id
+    for (name, value) in headers {
+        if survives(value) {
+            map.append(name, value);
         } else {
-            to_hex(id.as_bytes())
-        };
+            map.append(name, to_hex(value.as_bytes()));
+        }
+    }
+    if let Some(id) = id {
         map.insert(NATS_MESSAGE_ID, id);
     }
     Ok(map)
 }
 
+/// The headers to send, and by what the server knows the message. It drops the second one of an id in a
+/// stream whatever the subject, and a message that moves to another topic, a dead letter for one, keeps
+/// its id: so the topic is part of it.
+fn identify(publication: &Publication) -> (&[(String, String)], Option<String>) {
+    let headers = publication.headers.as_slice();
+    let mut ids = headers.iter();
+    let id = ids.position(|(name, _)| name.eq_ignore_ascii_case(MESSAGE_ID));
+    let Some((place, (_, id))) = id.and_then(|place| Some((place, headers.get(place)?))) else {
+        return (headers, None);
+    };
+    let id = format!("{}/{id}", publication.topic);
+    if !survives(&id) {
+        return (headers, Some(to_hex(id.as_bytes())));
+    }
+    match headers.split_last() {
+        // What the server knows it by is read as this header, behind the others.
+        Some(((name, _), before)) if name == MESSAGE_ID && place == before.len() => {
+            (before, Some(id))
+        }
+        _ => (headers, Some(id)),
+    }
+}
+
+/// Whether headers come back as they are, without a word on their order.
+fn comes_back(headers: &[(&str, &str)]) -> bool {
+    let others = headers.iter().filter(|(name, _)| *name != KEY);
+    others.is_sorted_by_key(|(name, _)| *name) && headers.iter().all(|(_, value)| survives(value))
+}
+
 /// The event in a message.
 pub(crate) fn decode(message: async_nats::Message, place: Place) -> Event {
-    let (key, headers) = message.headers.map(read).unwrap_or_default();
+    let topic = message.subject.into_string();
+    let (key, headers) = match &message.headers {
+        Some(map) => read(map, &topic),
+        None => (None, Headers::default()),
+    };
     Event::new(Content {
-        topic: message.subject.into_string(),
+        topic,
         key,
         headers,
         payload: message.payload,
@@ -106,69 +129,103 @@ pub(crate) fn place(message: &async_nats::Message) -> Option<Place> {
     })
 }
 
-fn read(map: HeaderMap) -> (Option<Bytes>, Headers) {
+/// Names with all of their values.
+type Named<'a> = (&'a str, &'a [HeaderValue]);
+
+fn read(map: &HeaderMap, topic: &str) -> (Option<Bytes>, Headers) {
     // There are few, so looking through all is faster than by name, which allocates it each time.
-    let all: Vec<_> = map
+    let mut all: Vec<Named<'_>> = map
         .iter()
         .map(|(name, values)| (name.as_ref(), values.as_slice()))
         .collect();
-    let mut pairs = match text_of(&all, NAMES) {
+    let mut headers = match text_of(&all, NAMES) {
         Some(names) => ordered(&all, names),
-        None => sorted(&all),
+        None => sorted(&mut all),
     };
-    let key = pairs.iter().position(|(name, _)| name == KEY);
-    let key = key.map(|index| pairs.remove(index).1);
-    let known = pairs
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case(MESSAGE_ID));
-    if let (false, Some(id)) = (known, text_of(&all, SERVER_MESSAGE_ID)) {
-        let id = Bytes::copy_from_slice(id.as_bytes());
-        pairs.push((MESSAGE_ID.to_owned(), id));
+    if !headers.has_id
+        && let Some(id) = text_of(&all, SERVER_MESSAGE_ID)
+    {
+        let own = id.strip_prefix(topic).and_then(|id| id.strip_prefix('/'));
+        headers.add(MESSAGE_ID, own.unwrap_or(id));
     }
-    (key, pairs.into_iter().collect())
+    (headers.key, headers.headers)
 }
 
-/// Names with all of their values, in no order.
-type Named<'a> = [(&'a str, &'a [HeaderValue])];
-
-fn values_of<'a>(all: &Named<'a>, name: &str) -> &'a [HeaderValue] {
+fn values_of<'a>(all: &[Named<'a>], name: &str) -> &'a [HeaderValue] {
     let found = all.iter().find(|(other, _)| *other == name);
     found.map_or(&[], |(_, values)| values)
 }
 
-fn text_of<'a>(all: &Named<'a>, name: &str) -> Option<&'a str> {
+fn text_of<'a>(all: &[Named<'a>], name: &str) -> Option<&'a str> {
     values_of(all, name).first().map(HeaderValue::as_str)
 }
 
 /// As it was published here.
-fn ordered(all: &Named<'_>, names: &str) -> Vec<(String, Bytes)> {
-    let mut pairs = Vec::<(String, Bytes)>::with_capacity(all.len());
+fn ordered(all: &[Named<'_>], names: &str) -> Read {
+    let mut read = Read::of(all);
+    let mut before = Vec::with_capacity(all.len());
     for marked in names.split(' ') {
         let name = marked.trim_end_matches(':');
-        let before = pairs.iter().filter(|(other, _)| other == name).count();
-        let Some(text) = values_of(all, name).get(before) else {
+        let number = before.iter().filter(|other| **other == name).count();
+        let Some(text) = values_of(all, name).get(number) else {
             continue;
         };
-        let text = text.as_str();
-        let hex = (name != marked).then(|| from_hex(text)).flatten();
-        let value = hex.map_or_else(|| Bytes::copy_from_slice(text.as_bytes()), Bytes::from);
-        pairs.push((name.to_owned(), value));
+        before.push(name);
+        let hex = (name != marked).then(|| from_hex(text.as_str())).flatten();
+        match hex {
+            Some(value) => read.take(name, value.into()),
+            None => read.add(name, text.as_str()),
+        }
     }
-    pairs
+    read
 }
 
-/// As somebody else published it: the order was not kept, so by name.
-fn sorted(all: &Named<'_>) -> Vec<(String, Bytes)> {
-    let mut all = all.to_vec();
-    all.retain(|(name, _)| !name.starts_with(SERVER));
+/// By name: there is no word on the order.
+fn sorted(all: &mut [Named<'_>]) -> Read {
     all.sort_unstable_by_key(|(name, _)| *name);
-    let values = all.into_iter().flat_map(|(name, values)| {
-        let value = |value: &HeaderValue| Bytes::copy_from_slice(value.as_str().as_bytes());
-        values
-            .iter()
-            .map(move |text| (name.to_owned(), value(text)))
-    });
-    values.collect()
+    let mut read = Read::of(all);
+    for (name, values) in all.iter().filter(|(name, _)| !name.starts_with(SERVER)) {
+        for value in *values {
+            read.add(name, value.as_str());
+        }
+    }
+    read
+}
+
+/// What is read so far.
+struct Read {
+    key: Option<Bytes>,
+    headers: Headers,
+    has_id: bool,
+    /// What all values are copied to, one behind the other: one allocation for all.
+    copies: BytesMut,
+}
+
+impl Read {
+    fn of(all: &[Named<'_>]) -> Self {
+        let values = all.iter().flat_map(|(_, values)| *values);
+        Self {
+            key: None,
+            headers: Headers::default(),
+            has_id: false,
+            copies: BytesMut::with_capacity(values.map(|value| value.as_str().len()).sum()),
+        }
+    }
+
+    fn add(&mut self, name: &str, text: &str) {
+        self.copies.extend_from_slice(text.as_bytes());
+        let value = self.copies.split().freeze();
+        self.take(name, value);
+    }
+
+    fn take(&mut self, name: &str, value: Bytes) {
+        if name == KEY && self.key.is_none() {
+            self.key = Some(value);
+            return;
+        }
+        self.has_id |= name.eq_ignore_ascii_case(MESSAGE_ID);
+        self.headers.push_named(name, value);
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -227,7 +284,7 @@ mod tests {
             ("empty", ""),
         ];
         let map = encode(&publication(Some("käy"), &sent)).unwrap();
-        let (key, headers) = read(map);
+        let (key, headers) = read(&map, "orders");
         assert_eq!(key.as_deref(), Some("käy".as_bytes()));
         let expected: Headers = sent.into_iter().collect();
         assert_eq!(headers, expected);
@@ -238,8 +295,35 @@ mod tests {
         let mut map = HeaderMap::new();
         map.insert("a", "1");
         map.insert(NAMES, "ä a a ::");
-        let (_, headers) = read(map);
+        let (_, headers) = read(&map, "orders");
         assert_eq!(headers, [("a", "1")].into_iter().collect());
+    }
+
+    #[test]
+    fn what_most_messages_have_takes_no_header_of_its_own() {
+        let sent = [("event-name", "OrderPlaced"), ("message-id", "m-1")];
+        let map = encode(&publication(Some("7"), &sent)).unwrap();
+        let mut names: Vec<&str> = map.iter().map(|(name, _)| name.as_ref()).collect();
+        names.sort_unstable();
+        assert_eq!(names, [SERVER_MESSAGE_ID, "event-name", KEY]);
+        let (key, headers) = read(&map, "orders");
+        assert_eq!(key.as_deref(), Some("7".as_bytes()));
+        assert_eq!(headers, sent.into_iter().collect());
+    }
+
+    #[test]
+    fn an_id_comes_back_from_wherever_it_stood() {
+        for sent in [
+            vec![("message-id", "m-1"), ("a", "1")],
+            vec![("a", "1"), ("Message-Id", "m-1")],
+            vec![("message-id", "m-1"), ("message-id", "m-2")],
+            vec![("message-id", " m-1 ")],
+            vec![("message-id", "")],
+        ] {
+            let map = encode(&publication(None, &sent)).unwrap();
+            let (_, headers) = read(&map, "orders");
+            assert_eq!(headers, sent.into_iter().collect());
+        }
     }
 
     #[test]
@@ -262,7 +346,7 @@ mod tests {
         map.insert("b", "2");
         map.insert("a", "1");
         map.insert("Nats-Msg-Id", "m-1");
-        let (key, headers) = read(map);
+        let (key, headers) = read(&map, "orders");
         assert_eq!(key, None);
         let expected = [("a", "1"), ("b", "2"), (MESSAGE_ID, "m-1")];
         assert_eq!(headers, expected.into_iter().collect());

@@ -137,13 +137,13 @@ fn read(fields: &FieldTable, id: Option<&str>) -> (Option<Bytes>, Headers) {
                 match header {
                     Value::String(name) => {
                         if let Some(value) = value(name) {
-                            headers.push(name.as_str(), value);
+                            headers.push_named(name.as_str(), value);
                         }
                     }
                     header => {
                         if let (Some(name), Some(value)) = (header[0].as_str(), header[1].as_str())
                         {
-                            headers.push(name, value.to_owned());
+                            headers.push_named(name, value.to_owned());
                         }
                     }
                 }
@@ -153,7 +153,7 @@ fn read(fields: &FieldTable, id: Option<&str>) -> (Option<Bytes>, Headers) {
         None => {
             for (name, value) in fields {
                 if let (true, Some(value)) = (is_field(name.as_str()), text(value)) {
-                    headers.push(name.as_str(), value);
+                    headers.push_named(name.as_str(), value);
                 }
             }
         }
@@ -243,6 +243,7 @@ mod tests {
         ];
         let event = came_back(&publication(Some("käy"), &sent));
         assert_eq!(event.key().unwrap(), "käy".as_bytes());
+        let sent = sent.map(|(name, value)| (name.to_owned(), value));
         assert_eq!(event.headers(), &sent.into_iter().collect());
         assert_eq!((event.topic(), event.position().1), ("orders", 7));
         assert_eq!(

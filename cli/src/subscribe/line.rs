@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    fn shown(payload: &[u8], headers: &[(&str, &[u8])]) -> String {
+    fn shown(payload: &[u8], headers: &[(&'static str, &[u8])]) -> String {
         let headers = headers.iter();
         let headers = headers.map(|(name, value)| (*name, value.to_vec()));
         let event = Event::new(Content {

@@ -2,6 +2,7 @@
 
 mod batch;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use griot_core::Timestamp;
 
 use crate::Partition;
+use crate::layer::{CORRELATION_ID, TRACEPARENT};
 
 /// The header that names what happened, so that a router need not look into the payload.
 pub const EVENT_NAME: &str = "event-name";
@@ -16,6 +18,9 @@ pub const EVENT_NAME: &str = "event-name";
 /// The header with a message's stable id: the same when it is published again. Brokers that can
 /// drop repeated messages by id are given it, and a redelivery is known by it.
 pub const MESSAGE_ID: &str = "message-id";
+
+/// Names that almost every message has.
+const COMMON: [&str; 4] = [MESSAGE_ID, EVENT_NAME, TRACEPARENT, CORRELATION_ID];
 
 /// A message from a broker. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,7 +63,7 @@ pub struct Content {
 
 /// Names and values in order; a name may stand there twice. Values are any bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, Bytes)>);
+pub struct Headers(Vec<(Cow<'static, str>, Bytes)>);
 
 impl Event {
     /// A message on its first attempt.
@@ -193,17 +198,24 @@ impl Headers {
     }
 
     /// Adds a header behind the others.
-    pub fn push(&mut self, name: impl Into<String>, value: impl Into<Bytes>) {
+    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) {
         self.0.push((name.into(), value.into()));
+    }
+
+    /// Adds a header behind the others, whose name is copied unless it is a common one.
+    pub fn push_named(&mut self, name: &str, value: impl Into<Bytes>) {
+        let common = COMMON.into_iter().find(|common| *common == name);
+        let name = common.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
+        self.push(name, value);
     }
 
     /// All, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.0.iter().map(|(name, value)| (&**name, value))
     }
 }
 
-impl<N: Into<String>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
+impl<N: Into<Cow<'static, str>>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(all: I) -> Self {
         let all = all.into_iter();
         Self(

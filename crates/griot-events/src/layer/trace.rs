@@ -6,9 +6,10 @@ use tracing::{Instrument, Span};
 use super::{Around, Next, TRACEPARENT, TRACESTATE, TraceContext, put_header};
 use crate::{Answer, Event};
 
-/// Puts a [span](tracing::Span) called `event` around every event: its topic, key, name and place,
-/// and at the end the outcome and the number of attempts. Of a [batch](crate::Batch): those of its first
-/// event, and how many there are.
+/// Puts a [span](tracing::Span) called `event` around every event: its topic, key, name and place, how
+/// often it was delivered before, and at the end the outcome and the number of attempts; neither number
+/// where it went well at once. Of a [batch](crate::Batch): those of its first event, and how many there
+/// are.
 ///
 /// It goes on with the trace in the headers [`TRACEPARENT`] and [`TRACESTATE`] (W3C Trace Context,
 /// as OpenTelemetry writes them), or begins one, and puts both on what is published. Inside of it
@@ -28,7 +29,10 @@ impl Around for Trace {
         let handled = context.scope(handled).instrument(span.clone());
         let mut answer = handled.await;
         let outcome = answer.outcome(event.all().len());
-        tracing::record_all!(span, outcome = outcome, attempts = event.attempts());
+        match event.attempts() {
+            1 => tracing::record_all!(span, outcome = outcome),
+            attempts => tracing::record_all!(span, outcome = outcome, attempts = attempts),
+        }
         #[cfg(feature = "opentelemetry")]
         super::joined::conclude(&span, &answer, outcome);
         if let Answer::Publish(publications) = &mut answer {
@@ -67,7 +71,7 @@ fn begin(event: &Event, parent: Option<TraceContext>) -> (Span, TraceContext) {
     (span, context)
 }
 
-/// All that is known is said at once: each later word costs the subscriber as much as the first ones.
+/// All that is known is said at once, and only what is worth a word: each costs the subscriber.
 fn span(event: &Event, parent: Option<TraceContext>, context: Option<TraceContext>) -> Span {
     let (partition, offset) = event.position();
     // What stands here is evaluated only where somebody listens.
@@ -81,8 +85,8 @@ fn span(event: &Event, parent: Option<TraceContext>, context: Option<TraceContex
             .as_deref(),
         partition = partition.0,
         offset,
-        redelivered = event.redelivered(),
-        events = event.all().len(),
+        redelivered = Some(event.redelivered()).filter(|times| *times > 0),
+        events = event.is_batch().then(|| event.all().len()),
         trace_id = context.map(|context| debug(context.trace_id())),
         span_id = context.map(|context| debug(context.span_id())),
         parent_span_id = parent.map(|parent| debug(parent.span_id())),
