@@ -38,10 +38,11 @@ pub(crate) fn encode(
             publication.payload.len()
         )));
     }
+    let (headers, id) = identify(publication);
     let mut fields = FieldTable::default();
-    let mut bytes = 0;
+    let mut bytes = publication.key.as_ref().map_or(0, String::len);
     let mut listed = Vec::new();
-    for (name, value) in &publication.headers {
+    for (name, value) in headers {
         bytes += 2 * name.len() + value.len() + 16;
         if is_field(name) && !fields.contains_key(name) {
             insert(&mut fields, name, value);
@@ -50,7 +51,6 @@ pub(crate) fn encode(
             listed.push(Value::from(vec![name.as_str(), value.as_str()]));
         }
     }
-    bytes += publication.key.as_ref().map_or(0, String::len);
     if bytes > HEADER_BYTES_MAX {
         return Err(refused(format!(
             "its key and headers have {bytes} bytes, and {HEADER_BYTES_MAX} is the most: move some into the payload"
@@ -59,21 +59,42 @@ pub(crate) fn encode(
     if let Some(key) = &publication.key {
         insert(&mut fields, KEY, key);
     }
-    if !listed.is_empty() {
+    if !comes_back(headers) {
         insert(&mut fields, HEADERS, &Value::from(listed).to_string());
     }
     let properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_timestamp(seconds(now))
         .with_headers(fields);
-    let id = publication.headers.iter();
-    let id = id
-        .filter(|(name, _)| name.eq_ignore_ascii_case(MESSAGE_ID))
-        .find_map(|(_, id)| ShortString::try_new(id.as_str()).ok());
     Ok(match id {
         Some(id) => properties.with_message_id(id),
         None => properties,
     })
+}
+
+/// The headers to send as fields, and the id that RabbitMQ has a place of its own for. Where that is the
+/// last header it takes no field: each costs the server and every reader.
+fn identify(publication: &Publication) -> (&[(String, String)], Option<ShortString>) {
+    let headers = publication.headers.as_slice();
+    let is_id = |(name, _): &&(String, String)| name.eq_ignore_ascii_case(MESSAGE_ID);
+    let id = headers.iter().find(is_id);
+    let id = id.and_then(|(_, id)| ShortString::try_new(id.as_str()).ok());
+    match headers.split_last() {
+        Some(((name, _), before))
+            if name == MESSAGE_ID
+                && id.is_some()
+                && !before.iter().any(|header| is_id(&header)) =>
+        {
+            (before, id)
+        }
+        _ => (headers, id),
+    }
+}
+
+/// Whether headers come back as they are without a list of them: fields come in the order of their names.
+fn comes_back(headers: &[(String, String)]) -> bool {
+    let are_fields = headers.iter().all(|(name, _)| is_field(name));
+    are_fields && headers.is_sorted_by(|(one, _), (next, _)| one < next)
 }
 
 fn insert(fields: &mut FieldTable, name: &str, value: &str) {
@@ -250,6 +271,32 @@ mod tests {
             event.published_at(),
             Some(Timestamp::from_micros(1_700_000_000_000_000))
         );
+    }
+
+    #[test]
+    fn what_most_messages_have_takes_no_field_of_its_own() {
+        let sent = [("event-name", "OrderPlaced"), ("message-id", "m-1")];
+        let publication = publication(Some("7"), &sent);
+        let properties = encode(&publication, Timestamp::from_micros(0)).unwrap();
+        let fields = properties.headers().as_ref().unwrap().inner();
+        let names: Vec<&str> = fields.keys().map(ShortString::as_str).collect();
+        assert_eq!(names, ["event-name", KEY]);
+        let event = came_back(&publication);
+        assert_eq!(event.key().unwrap(), "7".as_bytes());
+        assert_eq!(event.headers(), &sent.into_iter().collect());
+    }
+
+    #[test]
+    fn an_id_comes_back_from_wherever_it_stood() {
+        for sent in [
+            vec![("message-id", "m-1"), ("a", "1")],
+            vec![("a", "1"), ("Message-Id", "m-1")],
+            vec![("message-id", "m-1"), ("message-id", "m-2")],
+            vec![("b", "1"), ("a", "2"), ("message-id", "")],
+        ] {
+            let event = came_back(&publication(None, &sent));
+            assert_eq!(event.headers(), &sent.into_iter().collect());
+        }
     }
 
     #[test]
