@@ -39,10 +39,24 @@ pub enum PowerCut {
 
 /// A simulated disk. Its clones are the same disk.
 ///
+/// A clone that a program uses as its storage is of the life that it was made in: after a
+/// [`reboot`](Self::reboot) it does nothing any more, as the power took the program with it.
+///
 /// Everything it does follows from its seed and from the order of the calls, so that a run can be
 /// repeated: [`trace`](Self::trace) tells whether it was the same.
-#[derive(Clone)]
-pub struct SimDisk(Arc<Shared>);
+pub struct SimDisk {
+    shared: Arc<Shared>,
+    life: u64,
+}
+
+impl Clone for SimDisk {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            life: self.state().life,
+        }
+    }
+}
 
 struct Shared {
     state: Mutex<State>,
@@ -66,14 +80,19 @@ impl SimDisk {
     }
 
     fn with(state: State) -> Self {
-        Self(Arc::new(Shared {
+        let life = state.life;
+        let shared = Arc::new(Shared {
             state: Mutex::new(state),
             gate: Condvar::new(),
-        }))
+        });
+        Self { shared, life }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many operations changed it so far: files made, renamed and removed, writes, and syncs.
@@ -104,7 +123,7 @@ impl SimDisk {
     }
 
     /// Ends a power cut, or makes one: what was not synced is left as `cut` says, and no fault is
-    /// planned any more. Locks are free, and open files are those of another life.
+    /// planned any more. Locks are free, and what was cloned or opened before is of another life.
     pub fn reboot(&self, cut: PowerCut) {
         self.state().reboot(cut);
     }
@@ -154,7 +173,7 @@ impl SimDisk {
         let mut state = self.state();
         while state.waiting == 0 {
             state = self
-                .0
+                .shared
                 .gate
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +183,21 @@ impl SimDisk {
     /// Lets operations go on.
     pub fn release(&self) {
         self.state().held = false;
-        self.0.gate.notify_all();
+        self.shared.gate.notify_all();
+    }
+
+    /// The state, for a program of this life.
+    fn powered(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        state.check_life(self.life)?;
+        Ok(state)
+    }
+
+    /// The state, for a change to names by a program of this life.
+    fn writable(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.pass_gate();
+        state.check_life(self.life)?;
+        Ok(state)
     }
 
     /// Waits while operations are held.
@@ -172,10 +205,10 @@ impl SimDisk {
         let mut state = self.state();
         if state.held {
             state.waiting += 1;
-            self.0.gate.notify_all();
+            self.shared.gate.notify_all();
             while state.held {
                 state = self
-                    .0
+                    .shared
                     .gate
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
@@ -192,8 +225,7 @@ impl Storage for SimDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<StorageLock>> {
-        let mut state = self.state();
-        let life = state.life;
+        let mut state = self.powered()?;
         if !state.locks.insert(path.to_owned()) {
             return Ok(None);
         }
@@ -201,16 +233,16 @@ impl Storage for SimDisk {
         Ok(Some(Box::new(Lock {
             disk: self.clone(),
             path: path.to_owned(),
-            life,
+            life: self.life,
         })))
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        Ok(self.state().list(directory))
+        Ok(self.powered()?.list(directory))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let file = self.pass_gate().create(path)?;
+        let file = self.writable()?.create(path)?;
         Ok(Arc::new(SimFile {
             disk: self.clone(),
             file,
@@ -218,7 +250,7 @@ impl Storage for SimDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let file = self.state().open(path)?;
+        let file = self.powered()?.open(path)?;
         Ok(Arc::new(SimFile {
             disk: self.clone(),
             file,
@@ -226,15 +258,15 @@ impl Storage for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.pass_gate().rename(from, to)
+        self.writable()?.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.pass_gate().remove(path)
+        self.writable()?.remove(path)
     }
 
     fn sync_dir(&self, directory: &Path) -> io::Result<()> {
-        self.pass_gate().sync_dir(directory)
+        self.writable()?.sync_dir(directory)
     }
 
     fn salt(&self) -> u64 {
@@ -278,5 +310,21 @@ impl StorageFile for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         self.disk.pass_gate().sync(self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lost_its_power_does_nothing_any_more() {
+        let disk = SimDisk::new(1);
+        let (before, path) = (disk.clone(), Path::new("/data/log"));
+        assert!(before.create(path).is_ok());
+        disk.reboot(PowerCut::Everything);
+        assert!(before.remove(path).is_err());
+        assert!(before.create(path).is_err());
+        assert!(disk.clone().remove(path).is_ok());
     }
 }

@@ -119,10 +119,22 @@ impl State {
             .map_or(Ok(()), |fault| Err(failure(fault)))
     }
 
+    /// # Errors
+    ///
+    /// Where the power was cut since.
+    pub(super) fn check_life(&self, life: u64) -> io::Result<()> {
+        if life == self.life {
+            Ok(())
+        } else {
+            Err(no_power())
+        }
+    }
+
     fn file(&mut self, id: FileId) -> io::Result<&mut File> {
-        if self.dark || id.life != self.life {
+        if self.dark {
             return Err(no_power());
         }
+        self.check_life(id.life)?;
         self.files
             .get_mut(id.number)
             .ok_or_else(|| io::ErrorKind::NotFound.into())
