@@ -7,6 +7,7 @@
 )]
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use griot_events::{Answer, Consuming, Event, Message};
 use tokio::sync::watch;
@@ -14,6 +15,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::bench::{Bench, SOON, number};
+
+/// Longer than a server takes to come back, also on a machine that does much else.
+const BACK: Duration = SOON.saturating_mul(3);
 
 const TOPIC: &str = "flow";
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
@@ -85,7 +89,7 @@ impl Flow {
     /// Waits until so many more numbers were confirmed.
     pub(super) async fn until_confirmed(&mut self, more: u64) {
         let enough = *self.confirmed.borrow() + more;
-        let waited = timeout(SOON, self.confirmed.wait_for(|count| *count >= enough)).await;
+        let waited = timeout(BACK, self.confirmed.wait_for(|count| *count >= enough)).await;
         let confirmed = waited.map(|count| *count.unwrap());
         assert!(confirmed.is_ok(), "{enough} numbers were to be confirmed");
     }
@@ -100,7 +104,7 @@ impl Flow {
     /// Stops publishing, and waits until all that was confirmed arrived.
     pub(super) async fn end(mut self) {
         self.stop.send_replace(true);
-        timeout(SOON, &mut self.publishing).await.unwrap().unwrap();
+        timeout(BACK, &mut self.publishing).await.unwrap().unwrap();
         let confirmed = *self.confirmed.borrow();
         self.arrival(confirmed).await;
     }
@@ -109,7 +113,7 @@ impl Flow {
         let arrived = self
             .arrived
             .wait_for(|arrived| arrived.early.is_some() || arrived.has_all_below(confirmed));
-        let complete = timeout(SOON, arrived).await.is_ok();
+        let complete = timeout(BACK, arrived).await.is_ok();
         let arrived = self.arrived.borrow();
         assert_eq!(arrived.early, None);
         assert!(complete, "of {confirmed} of each key: {:?}", arrived.next);
@@ -122,8 +126,7 @@ fn publish(
     confirmed: watch::Sender<u64>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let topic = bench.topic(TOPIC);
-    // Longer than a server takes to come back.
-    let producer = bench.producer.clone().with_deadline(SOON * 3);
+    let producer = bench.producer.clone().with_deadline(BACK);
     async move {
         for number in 0_u64.. {
             if *stop.borrow() {
