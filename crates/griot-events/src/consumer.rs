@@ -53,7 +53,8 @@ const FAR: Duration = Duration::from_hours(24 * 365);
 /// - A lease is extended at a third of it for as long as the message is here.
 /// - Handlers run in a few tasks, four for each processor, and a key keeps to one of them. A handler may
 ///   await whatever it likes; one that computes for long, or blocks its thread, keeps the other keys of
-///   its task waiting: it belongs in [`spawn_blocking`](tokio::task::spawn_blocking).
+///   its task waiting, whose leases are not extended meanwhile: it belongs in
+///   [`spawn_blocking`](tokio::task::spawn_blocking).
 ///
 /// A message of the embedded broker, on a journal in memory, costs some 29 allocations from the journal to
 /// its acknowledgement there, the router's one among them.
