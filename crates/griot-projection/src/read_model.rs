@@ -133,8 +133,9 @@ impl<T: Target> ReadModel<T> {
         Ok(all)
     }
 
-    /// Asks for another try of a parked entity: its events that wait are handled, in order, all or none.
-    /// Where that fails it stays parked, with the new reason. Nothing happens to one that is not parked.
+    /// Asks for another try of a parked entity: its events that wait are handled, in order, a batch at a
+    /// time. Where that fails it stays parked from that batch on, with the new reason. Nothing happens to
+    /// one that is not parked.
     ///
     /// # Errors
     ///
