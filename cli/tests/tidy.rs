@@ -14,15 +14,17 @@ const LINES_MAX: usize = 800;
 const NAMES_REFUSED: [&str; 6] = ["mod", "utils", "helpers", "common", "manager", "misc"];
 
 /// Crates from the bottom to the top. An arrow points down, never sideways or up.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["griot-core"],
     &["griot-actor", "griot-journal"],
     &["griot-entity", "griot-events"],
+    &["griot-projection"],
     &[
         "griot-kafka",
         "griot-nats",
         "griot-rabbitmq",
         "griot-remote",
+        "griot-sqlite",
     ],
     &["griot"],
     &["griot-testkit"],

@@ -33,6 +33,7 @@ pub mod journal;
 mod logs;
 mod port;
 pub mod probe;
+pub mod projection;
 mod relay;
 mod services;
 mod setting;

@@ -1,0 +1,65 @@
+//! Rows of griot's own tables, as values.
+
+use griot_core::{Epoch, Offset, Seq};
+use griot_projection::{Asked, Parked, ProjectionError, Standing, State};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+type Answer<T> = Result<T, ProjectionError>;
+
+/// The state's word and the reason for it.
+pub(crate) fn words(state: &State) -> (&'static str, Option<&str>) {
+    match state {
+        State::Running => ("running", None),
+        State::Paused => ("paused", None),
+        State::Failed { reason } => ("failed", Some(reason)),
+    }
+}
+
+pub(crate) fn standing(row: &SqliteRow) -> Answer<Standing> {
+    let state: String = get(row, "state")?;
+    Ok(Standing {
+        version: get(row, "version")?,
+        slices: get(row, "slices")?,
+        epoch: Epoch(number(row, "epoch")?),
+        offset: Offset(number(row, "journal_offset")?),
+        events: number(row, "events")?,
+        state: match state.as_str() {
+            "paused" => State::Paused,
+            "failed" => State::Failed {
+                reason: get::<Option<String>>(row, "reason")?.unwrap_or_default(),
+            },
+            _ => State::Running,
+        },
+    })
+}
+
+pub(crate) fn parked(row: &SqliteRow) -> Answer<Parked> {
+    let entity: String = get(row, "entity")?;
+    Ok(Parked {
+        entity: entity.parse().map_err(ProjectionError::target)?,
+        seq: Seq(number(row, "seq")?),
+        reason: get(row, "reason")?,
+        asked: if get(row, "retry")? {
+            Asked::Retry
+        } else {
+            Asked::No
+        },
+    })
+}
+
+/// As SQLite has it, whose integers have a sign. No journal comes so far.
+pub(crate) fn signed(number: u64) -> Answer<i64> {
+    i64::try_from(number).map_err(ProjectionError::target)
+}
+
+fn number(row: &SqliteRow, column: &str) -> Answer<u64> {
+    u64::try_from(get::<i64>(row, column)?).map_err(ProjectionError::target)
+}
+
+fn get<'r, V>(row: &'r SqliteRow, column: &str) -> Answer<V>
+where
+    V: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    row.try_get(column).map_err(ProjectionError::target)
+}

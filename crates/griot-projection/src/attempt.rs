@@ -1,0 +1,193 @@
+//! A batch of events in one transaction: all of it and the place it leads to, or nothing.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use griot_core::{EntityId, Offset, Publication};
+use griot_events::{Answer, Content, EVENT_NAME, Event, Failure, Headers, MESSAGE_ID, Partition};
+use griot_journal::RecordedEvent;
+use tower::Service;
+
+use crate::worker::Worker;
+use crate::{Asked, Phase, ProjectionError, Standing, State, Target};
+
+/// Why a batch was not committed. Nothing of it is stored.
+pub(crate) enum Interrupted {
+    /// An event could not be handled.
+    Unhandled { index: usize, failure: Failure },
+    /// The slice is paused, or stopped.
+    Held(State),
+    /// The slice stands elsewhere than this worker thought.
+    Moved,
+    /// Something else than a handler failed.
+    Error(ProjectionError),
+}
+
+impl From<ProjectionError> for Interrupted {
+    fn from(error: ProjectionError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl<T: Target> Worker<T> {
+    /// Handles the events and moves to `next`, in one transaction.
+    pub(crate) async fn attempt(
+        &mut self,
+        events: &[Arc<RecordedEvent>],
+        next: Offset,
+    ) -> Result<(), Interrupted> {
+        let mut transaction = self.target.begin().await?;
+        let mut standing = self.here(&mut transaction).await?;
+        let parked = self.target.parked(&mut transaction, &self.slice).await?;
+        self.retry_asked = parked.iter().any(|parked| parked.asked == Asked::Retry);
+        self.metrics.parked(parked.len());
+        let parked: HashSet<EntityId> = parked.into_iter().map(|parked| parked.entity).collect();
+        let waits = |event: &RecordedEvent| !parked.is_empty() && parked.contains(&event.entity);
+        let (mut handled, mut out) = (0, Vec::new());
+        for (index, event) in events.iter().enumerate() {
+            if waits(event) {
+                continue;
+            }
+            let handling = self.handle(transaction, event, &mut out).await;
+            transaction = handling.map_err(|failure| Interrupted::Unhandled { index, failure })?;
+            handled += 1;
+        }
+        self.publish(out).await?;
+        standing.offset = next;
+        standing.events += handled;
+        self.commit(transaction, &standing).await?;
+        self.metrics.committed(handled);
+        Ok(())
+    }
+
+    /// Where the slice stands, if it is this worker's, gets on, and stands where the worker thinks.
+    pub(crate) async fn here(
+        &mut self,
+        transaction: &mut T::Transaction,
+    ) -> Result<Standing, Interrupted> {
+        let standing = self.owned(transaction).await?;
+        if standing.state != State::Running {
+            return Err(Interrupted::Held(standing.state));
+        }
+        if standing.offset != self.offset {
+            self.offset = standing.offset;
+            return Err(Interrupted::Moved);
+        }
+        Ok(standing)
+    }
+
+    /// Stores the standing under this worker's epoch and commits.
+    pub(crate) async fn commit(
+        &mut self,
+        mut transaction: T::Transaction,
+        standing: &Standing,
+    ) -> Result<(), ProjectionError> {
+        let stored = self
+            .target
+            .store(&mut transaction, &self.slice, self.epoch, standing);
+        if stored.await? != 1 {
+            return Err(self.fenced(standing.epoch));
+        }
+        self.target.commit(transaction).await?;
+        self.offset = standing.offset;
+        self.signals.moved.send_replace(());
+        Ok(())
+    }
+
+    /// Gives an event to its handler; publications join `out`. Where it failed, the transaction is
+    /// rolled back.
+    pub(crate) async fn handle(
+        &mut self,
+        transaction: T::Transaction,
+        event: &Arc<RecordedEvent>,
+        out: &mut Vec<Publication>,
+    ) -> Result<T::Transaction, Failure> {
+        self.scope.lend(transaction, event);
+        // What the handler held is gone with it, and the transaction is rolled back.
+        let handled = AssertUnwindSafe(self.router.call(message(event))).catch_unwind();
+        let answer = match handled.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(never)) => match never {},
+            Err(panic) => Answer::Retry {
+                reason: format!("the handler panicked: {}", text(&*panic)),
+            },
+        };
+        let transaction = self.scope.take_back();
+        self.settle(event, answer, out)?;
+        transaction.ok_or_else(|| Failure::DeadLetter {
+            reason: "the handler kept the transaction: drop it before the handler ends".to_owned(),
+        })
+    }
+
+    /// What an answer comes to; publications join `out`.
+    fn settle(
+        &self,
+        event: &RecordedEvent,
+        answer: Answer,
+        out: &mut Vec<Publication>,
+    ) -> Result<(), Failure> {
+        match answer {
+            Answer::Ack => Ok(()),
+            Answer::Retry { reason } => Err(Failure::Retry { reason }),
+            Answer::DeadLetter { reason } => Err(Failure::DeadLetter { reason }),
+            Answer::Publish(_) if self.scope.phase() == Phase::Rebuilding => Ok(()),
+            Answer::Publish(_) if self.projection.broker.is_none() => Err(Failure::DeadLetter {
+                reason: "it publishes, and the projection has no broker: give it one with \
+                         `publishing_to`"
+                    .to_owned(),
+            }),
+            Answer::Publish(publications) => {
+                for (number, mut publication) in publications.into_iter().enumerate() {
+                    let headers = &mut publication.headers;
+                    if !headers.iter().any(|(name, _)| name == MESSAGE_ID) {
+                        let projection = &self.projection.name;
+                        let id = format!("{projection}/{}/{}/{number}", event.entity, event.seq);
+                        headers.push((MESSAGE_ID.to_owned(), id));
+                    }
+                    out.push(publication);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) async fn publish(&self, out: Vec<Publication>) -> Result<(), ProjectionError> {
+        if let Some(broker) = &self.projection.broker
+            && !out.is_empty()
+        {
+            for outcome in broker.publish(out).await {
+                outcome?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The event as a message, which is what handlers take.
+fn message(event: &RecordedEvent) -> Event {
+    let mut headers = Headers::default();
+    headers.push(EVENT_NAME, event.event.name.clone().into_owned());
+    headers.push("event-seq", event.seq.to_string());
+    for (name, value) in &event.metadata {
+        headers.push(name.clone(), value.clone());
+    }
+    Event::new(Content {
+        topic: event.entity.kind().to_owned(),
+        key: Some(event.entity.id().to_owned().into()),
+        headers,
+        payload: event.event.payload.clone(),
+        partition: Partition(0),
+        offset: event.offset.get(),
+        published_at: Some(event.at),
+        redelivered: 0,
+    })
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("not with a text")
+}

@@ -1,0 +1,319 @@
+//! A read model, as those hold it who ask something of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use griot_core::{EntityId, Offset, Seq};
+use griot_journal::{Filter, Journal, SeqRange};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::runner::Signals;
+use crate::worker::now;
+use crate::{Asked, Parked, ProjectionError, Slice, Standing, State, Target};
+
+/// How often it looks for what another process does.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A read model that a projection keeps, in this process or in another.
+///
+/// Everything that is asked of it is stored in the target, so that it holds for whoever runs the
+/// projection, also after a restart.
+#[derive(Clone)]
+pub struct ReadModel<T: Target> {
+    journal: Arc<dyn Journal>,
+    target: T,
+    projection: Arc<str>,
+    signals: Arc<Signals>,
+}
+
+/// How far a read model is behind its journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Events of the journal that were not looked at, of whatever kind.
+    pub events: u64,
+    /// How long ago the first event happened that it has yet to handle; zero where there is none.
+    pub time: Duration,
+}
+
+impl<T: Target> ReadModel<T> {
+    /// The read model of the projection of this name.
+    pub fn new(journal: Arc<dyn Journal>, target: T, projection: &str) -> Self {
+        Self {
+            journal,
+            target,
+            projection: projection.into(),
+            signals: Arc::default(),
+        }
+    }
+
+    pub(crate) fn with_signals(self, signals: Arc<Signals>) -> Self {
+        Self { signals, ..self }
+    }
+
+    /// Where its slices stand, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::Unknown`] where it never ran; those of the target.
+    pub async fn standing(&self) -> Result<Vec<Standing>, ProjectionError> {
+        let mut transaction = self.target.begin_reading().await?;
+        let slices = self.target.slices(&mut transaction, &self.projection);
+        let slices = slices.await?;
+        if slices.is_empty() {
+            return Err(ProjectionError::Unknown {
+                projection: self.projection.to_string(),
+            });
+        }
+        Ok(slices)
+    }
+
+    /// Stops it after the batch that is under way, until it is resumed.
+    ///
+    /// # Errors
+    ///
+    /// As [`standing`](ReadModel::standing).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have happened.
+    pub async fn pause(&self) -> Result<(), ProjectionError> {
+        self.change(|state| *state == State::Running, &State::Paused)
+            .await
+    }
+
+    /// Lets it get on, where it was paused and where it stopped at an event.
+    ///
+    /// # Errors
+    ///
+    /// As [`standing`](ReadModel::standing).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have happened.
+    pub async fn resume(&self) -> Result<(), ProjectionError> {
+        self.change(|_| true, &State::Running).await
+    }
+
+    async fn change(
+        &self,
+        from: impl Fn(&State) -> bool + Send,
+        to: &State,
+    ) -> Result<(), ProjectionError> {
+        let count = self.standing().await?.len();
+        let mut transaction = self.target.begin().await?;
+        for slice in self.numbered(count) {
+            let stored = self.target.load(&mut transaction, &slice).await?;
+            if let Some(stored) = stored
+                && from(&stored.state)
+            {
+                let (epoch, state) = (stored.epoch, to.clone());
+                let changed = Standing { state, ..stored };
+                let storing = self.target.store(&mut transaction, &slice, epoch, &changed);
+                storing.await?;
+            }
+        }
+        self.target.commit(transaction).await?;
+        self.signals.bell.send_replace(());
+        Ok(())
+    }
+
+    /// The entities that are parked.
+    ///
+    /// # Errors
+    ///
+    /// As [`standing`](ReadModel::standing).
+    pub async fn parked(&self) -> Result<Vec<Parked>, ProjectionError> {
+        let count = self.standing().await?.len();
+        let mut transaction = self.target.begin_reading().await?;
+        let mut all = Vec::new();
+        for slice in self.numbered(count) {
+            all.extend(self.target.parked(&mut transaction, &slice).await?);
+        }
+        Ok(all)
+    }
+
+    /// Asks for another try of a parked entity: its events that wait are handled, in order, a batch at a
+    /// time. Where that fails it stays parked from that batch on, with the new reason. Nothing happens to
+    /// one that is not parked.
+    ///
+    /// # Errors
+    ///
+    /// As [`standing`](ReadModel::standing).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have happened.
+    pub async fn retry(&self, entity: &EntityId) -> Result<(), ProjectionError> {
+        let slice = self.slice_of(entity, &self.standing().await?);
+        let mut transaction = self.target.begin().await?;
+        let parked = self.target.parked(&mut transaction, &slice).await?;
+        let found = parked.into_iter().find(|parked| parked.entity == *entity);
+        if let Some(parked) = found {
+            let asked = Parked {
+                asked: Asked::Retry,
+                ..parked
+            };
+            self.target.park(&mut transaction, &slice, &asked).await?;
+            self.target.commit(transaction).await?;
+            self.signals.bell.send_replace(());
+        }
+        Ok(())
+    }
+
+    /// Waits until the tables show an entity's events up to and including `seq`: whoever wrote it and
+    /// then asks, sees it. An event that is not there yet is waited for as well.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::Late`] where it takes longer than `deadline`; [`ProjectionError::Held`] and
+    /// [`ProjectionError::Parked`] where it would never come; those of the journal and the target.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time.
+    pub async fn wait_for(
+        &self,
+        entity: &EntityId,
+        seq: Seq,
+        deadline: Duration,
+    ) -> Result<(), ProjectionError> {
+        let end = Instant::now() + deadline;
+        match timeout_at(end, self.wait(entity, seq)).await {
+            Ok(seen) => seen,
+            Err(_) => Err(ProjectionError::Late {
+                projection: self.projection.to_string(),
+                entity: entity.clone(),
+                seq,
+            }),
+        }
+    }
+
+    async fn wait(&self, entity: &EntityId, seq: Seq) -> Result<(), ProjectionError> {
+        let mut moved = self.signals.moved.subscribe();
+        let offset = self.offset_of(entity, seq).await?;
+        loop {
+            let slices = self.standing().await?;
+            let slice = self.slice_of(entity, &slices);
+            let number = usize::try_from(slice.number).unwrap_or(usize::MAX);
+            if let Some(standing) = slices.get(number) {
+                if standing.offset >= offset {
+                    return self.shows(&slice, entity, seq).await;
+                }
+                if standing.state != State::Running {
+                    return Err(ProjectionError::Held {
+                        projection: self.projection.to_string(),
+                        state: standing.state.to_string(),
+                    });
+                }
+            }
+            // An error is a time-out: another process may have moved it.
+            let _ = timeout(LOOK_EVERY, moved.changed()).await;
+        }
+    }
+
+    /// Where an entity's event lies in the journal; where it was deleted, where it was at the latest.
+    async fn offset_of(&self, entity: &EntityId, seq: Seq) -> Result<Offset, ProjectionError> {
+        let range = SeqRange {
+            from: seq,
+            to: seq,
+            limit: 1,
+        };
+        let mut seen = Offset::ZERO;
+        loop {
+            if seq == Seq::ZERO {
+                return Ok(Offset::ZERO);
+            }
+            if let [event] = self.journal.events(entity, range).await?.as_slice() {
+                return Ok(event.offset);
+            }
+            let is_there = self.journal.last_seq(entity).await? >= seq;
+            seen = self
+                .journal
+                .advanced(if is_there { Offset::ZERO } else { seen })
+                .await?;
+            if is_there {
+                return Ok(seen);
+            }
+        }
+    }
+
+    /// The slice has come to the event; the entity may be parked.
+    async fn shows(
+        &self,
+        slice: &Slice,
+        entity: &EntityId,
+        seq: Seq,
+    ) -> Result<(), ProjectionError> {
+        let mut transaction = self.target.begin_reading().await?;
+        let all = self.target.parked(&mut transaction, slice).await?;
+        let mut all = all.into_iter();
+        match all.find(|parked| parked.entity == *entity && parked.seq <= seq) {
+            None => Ok(()),
+            Some(parked) => Err(ProjectionError::Parked {
+                entity: parked.entity,
+                seq: parked.seq,
+                reason: parked.reason,
+            }),
+        }
+    }
+
+    /// How far the slice that is farthest behind is behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`standing`](ReadModel::standing), and those of the journal.
+    pub async fn lag(&self) -> Result<Lag, ProjectionError> {
+        let slices = self.standing().await?;
+        let offset = slices.iter().map(|standing| standing.offset).min();
+        lag_of(
+            &*self.journal,
+            offset.unwrap_or_default(),
+            &Filter::default(),
+        )
+        .await
+    }
+
+    fn numbered(&self, count: usize) -> impl Iterator<Item = Slice> {
+        let projection = Arc::clone(&self.projection);
+        (0..).take(count).map(move |number| Slice {
+            projection: Arc::clone(&projection),
+            number,
+        })
+    }
+
+    fn slice_of(&self, entity: &EntityId, slices: &[Standing]) -> Slice {
+        let count = slices.first().map_or(1, |standing| standing.slices.max(1));
+        Slice {
+            projection: Arc::clone(&self.projection),
+            number: entity.shard(count),
+        }
+    }
+}
+
+/// How far `offset` is behind the journal's end.
+pub(crate) async fn lag_of(
+    journal: &dyn Journal,
+    offset: Offset,
+    filter: &Filter,
+) -> Result<Lag, ProjectionError> {
+    let page = journal.tail(offset, filter, 1).await?;
+    if page.next == offset {
+        return Ok(Lag::default());
+    }
+    let last = journal.advanced(offset).await?;
+    let first = page.events.first();
+    Ok(Lag {
+        events: last.get().saturating_sub(offset.get()),
+        time: first.map_or(Duration::ZERO, |event| now().since(event.at)),
+    })
+}
+
+impl<T: Target> fmt::Debug for ReadModel<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("ReadModel");
+        debug
+            .field("projection", &self.projection)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! What a handler of a projection can ask for beside the parts of an event.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use griot_events::{DeadLetter, Event, Failure, FromEvent};
+use griot_journal::RecordedEvent;
+
+use crate::Target;
+
+/// The state of a projection's router: what it is that [`Tx`], [`Recorded`] and [`Phase`] are taken from.
+/// It is made by the runner; a handler never names it.
+pub struct Scope<T: Target> {
+    held: Arc<Mutex<Held<T>>>,
+    phase: Phase,
+}
+
+struct Held<T: Target> {
+    transaction: Option<T::Transaction>,
+    recorded: Option<Arc<RecordedEvent>>,
+}
+
+/// Whether an event is handled for the live tables, or for those of a [`Rebuild`](crate::Rebuild).
+///
+/// What a handler publishes does not go out while rebuilding. One that has effects of its own asks for
+/// this, and has none then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// For the first time, as far as anybody can tell.
+    Live,
+    /// Again, into tables beside the live ones.
+    Rebuilding,
+}
+
+/// The transaction that the batch is handled in: dereferences to the target's connection.
+///
+/// The handler's writes are committed together with the place that the projection came to, or not at
+/// all. It is never committed by the handler, and goes back when it is dropped, which must be before the
+/// handler ends.
+pub struct Tx<T: Target> {
+    held: Arc<Mutex<Held<T>>>,
+    /// There until it is dropped.
+    transaction: Option<T::Transaction>,
+}
+
+/// The event as the journal has it: its entity, sequence, offset, version and tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded(pub Arc<RecordedEvent>);
+
+impl<T: Target> Scope<T> {
+    pub(crate) fn new(phase: Phase) -> Self {
+        Self {
+            held: Arc::new(Mutex::new(Held {
+                transaction: None,
+                recorded: None,
+            })),
+            phase,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Lends the transaction to a handler of this event.
+    pub(crate) fn lend(&self, transaction: T::Transaction, recorded: &Arc<RecordedEvent>) {
+        let mut held = lock(&self.held);
+        held.transaction = Some(transaction);
+        held.recorded = Some(Arc::clone(recorded));
+    }
+
+    /// Takes it back; `None` where a handler kept it.
+    pub(crate) fn take_back(&self) -> Option<T::Transaction> {
+        lock(&self.held).transaction.take()
+    }
+}
+
+fn lock<T: Target>(held: &Mutex<Held<T>>) -> MutexGuard<'_, Held<T>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T: Target> FromEvent<Scope<T>> for Tx<T> {
+    fn from_event(_: &Event, scope: &Scope<T>) -> Result<Self, Failure> {
+        let transaction = scope.take_back();
+        let transaction =
+            transaction.ok_or(DeadLetter("the handler asks for the transaction twice"))?;
+        Ok(Self {
+            held: Arc::clone(&scope.held),
+            transaction: Some(transaction),
+        })
+    }
+}
+
+impl<T: Target> FromEvent<Scope<T>> for Recorded {
+    fn from_event(_: &Event, scope: &Scope<T>) -> Result<Self, Failure> {
+        let recorded = lock(&scope.held).recorded.clone();
+        Ok(Self(recorded.ok_or(DeadLetter("no event is handled"))?))
+    }
+}
+
+impl<T: Target> FromEvent<Scope<T>> for Phase {
+    fn from_event(_: &Event, scope: &Scope<T>) -> Result<Self, Failure> {
+        Ok(scope.phase)
+    }
+}
+
+const THERE: &str = "only dropping takes it out";
+
+impl<T: Target> Deref for Tx<T> {
+    type Target = T::Connection;
+
+    #[expect(clippy::expect_used, reason = "only dropping takes it out")]
+    fn deref(&self) -> &T::Connection {
+        self.transaction.as_ref().expect(THERE)
+    }
+}
+
+impl<T: Target> DerefMut for Tx<T> {
+    #[expect(clippy::expect_used, reason = "only dropping takes it out")]
+    fn deref_mut(&mut self) -> &mut T::Connection {
+        self.transaction.as_mut().expect(THERE)
+    }
+}
+
+impl<T: Target> Drop for Tx<T> {
+    fn drop(&mut self) {
+        lock(&self.held).transaction = self.transaction.take();
+    }
+}
+
+impl<T: Target> Clone for Scope<T> {
+    fn clone(&self) -> Self {
+        Self {
+            held: Arc::clone(&self.held),
+            phase: self.phase,
+        }
+    }
+}
+
+impl<T: Target> fmt::Debug for Scope<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Scope");
+        debug.field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+impl<T: Target> fmt::Debug for Tx<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tx")
+    }
+}
