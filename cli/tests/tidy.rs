@@ -21,6 +21,7 @@ const FLOORS: [&[&str]; 8] = [
     &[
         "griot-kafka",
         "griot-nats",
+        "griot-postgres",
         "griot-rabbitmq",
         "griot-remote",
     ],
