@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use griot_core::{Effect, EffectRecord, stable_hash};
 use griot_journal::{Append, Batch, EventRecord};
-use sqlx::postgres::{PgArguments, Postgres};
-use sqlx::query::Query;
 use sqlx::types::Json;
 
+use crate::link::Question;
 use crate::text::escaped;
 
 const APPEND: &str = "select * from append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
@@ -127,7 +126,7 @@ impl<'a> Columns<'a> {
     }
 
     /// The call of the function, with all of it.
-    pub(crate) fn call(&self) -> Query<'static, Postgres, PgArguments> {
+    pub(crate) fn call(&self) -> Question<'static> {
         let Self {
             appends,
             events,

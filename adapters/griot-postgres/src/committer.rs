@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::PostgresError;
 use crate::group::{self, Outcome};
-use crate::link::Link;
+use crate::link::{Line, Link};
 
 /// A group takes no further batch once it has grown to this many.
 const GROUP_BATCHES_MAX: usize = 1024;
@@ -62,7 +62,7 @@ impl Queue {
         let (requests, waiting) = mpsc::channel(QUEUE_BATCHES_MAX);
         let bytes = Arc::<AtomicUsize>::default();
         let committer = Committer {
-            link,
+            line: Line::new(link),
             tip,
             waiting,
             bytes: Arc::clone(&bytes),
@@ -119,7 +119,7 @@ impl Queue {
 
 #[derive(Debug)]
 struct Committer {
-    link: Link,
+    line: Line,
     tip: Tip,
     waiting: mpsc::Receiver<Request>,
     bytes: Arc<AtomicUsize>,
@@ -171,7 +171,7 @@ impl Committer {
             return;
         }
         let batches: Vec<&Batch> = group.iter().map(|waiting| &*waiting.batch).collect();
-        let outcomes = group::append(&self.link, &batches).await;
+        let outcomes = group::append(&mut self.line, &batches).await;
         for (waiting, outcome) in group.into_iter().zip(outcomes) {
             match &outcome {
                 Ok(appended) => raise(&self.tip, appended.last_offset),

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 
 use crate::PostgresError;
 use crate::columns::Columns;
-use crate::link::{Fault, Link};
+use crate::link::{Fault, Line};
 
 /// What one batch came to.
 pub(crate) type Outcome = Result<Appended, AppendError>;
@@ -70,12 +70,12 @@ pub(crate) fn check(batch: &Batch) -> Result<(), JournalError> {
 
 /// Appends batches in one round trip and one transaction. Where the server refuses them all for a reason that is
 /// not in its answer, they are tried one by one, so that one of them does not cost the others.
-pub(crate) async fn append(link: &Link, batches: &[&Batch]) -> Vec<Outcome> {
-    match append_together(link, batches).await {
+pub(crate) async fn append(line: &mut Line, batches: &[&Batch]) -> Vec<Outcome> {
+    match append_together(line, batches).await {
         Ok(outcomes) => outcomes,
         Err(Fault::Refused(error)) if batches.len() > 1 => {
             tracing::warn!(%error, batches = batches.len(), "a group of batches was refused: they are tried one by one");
-            append_one_by_one(link, batches).await
+            append_one_by_one(line, batches).await
         }
         Err(fault) => {
             let error = AppendError::from(fault);
@@ -84,7 +84,7 @@ pub(crate) async fn append(link: &Link, batches: &[&Batch]) -> Vec<Outcome> {
     }
 }
 
-async fn append_one_by_one(link: &Link, batches: &[&Batch]) -> Vec<Outcome> {
+async fn append_one_by_one(line: &mut Line, batches: &[&Batch]) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(batches.len());
     for batch in batches {
         let outcome = if let Some(Err(AppendError::Unknown(_))) = outcomes.last() {
@@ -95,7 +95,7 @@ async fn append_one_by_one(link: &Link, batches: &[&Batch]) -> Vec<Outcome> {
                 },
             )))
         } else {
-            append_together(link, &[batch]).await
+            append_together(line, &[batch]).await
         };
         outcomes.push(outcome.map_or_else(|fault| Err(fault.into()), only));
     }
@@ -107,9 +107,9 @@ fn only(outcomes: Vec<Outcome>) -> Outcome {
     outcome.unwrap_or_else(|| Err(AppendError::Unknown(JournalError::Closed)))
 }
 
-async fn append_together(link: &Link, batches: &[&Batch]) -> Result<Vec<Outcome>, Fault> {
+async fn append_together(line: &mut Line, batches: &[&Batch]) -> Result<Vec<Outcome>, Fault> {
     let columns = Columns::of(batches.iter().copied());
-    let rows = link.ask(columns.call()).await?;
+    let rows = line.ask(columns.call()).await?;
     let appends: Vec<&Append> = batches.iter().flat_map(|batch| &batch.appends).collect();
     let outcomes = batches
         .iter()

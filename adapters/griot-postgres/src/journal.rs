@@ -8,13 +8,12 @@ use griot_journal::{
     AppendError, Appended, BATCH_BYTES_MAX, Batch, BoxFuture, Commit, Filter, Journal,
     JournalError, PAGE_COMMITS_MAX, Page, RecordedEvent, SeqRange, ShardId, Unsettled,
 };
-use sqlx::postgres::{PgArguments, PgRow, Postgres};
-use sqlx::query::Query;
+use sqlx::postgres::PgRow;
 use tokio::time::{Duration, MissedTickBehavior, interval};
 
 use crate::committer::{Queue, Tip, raise};
 use crate::group::{check, size, unsigned};
-use crate::link::{Fault, Link};
+use crate::link::{Fault, Link, Question};
 use crate::read::{self, column};
 use crate::text::escaped;
 use crate::{PostgresError, PostgresOptions, schema};
@@ -61,14 +60,16 @@ impl PostgresJournal {
         let appends = Link::new(options, 1);
         schema::prepare(&appends, options).await?;
         let tip = Tip::new(Some(Offset::ZERO));
-        Ok(Self {
+        let journal = Self {
             queue: Mutex::new(Some(Queue::start(appends.clone(), tip.clone()))),
             appends,
             reads: Link::new(options, options.connections),
             tip,
             poll: options.poll,
             polling: tokio::sync::Mutex::default(),
-        })
+        };
+        journal.last_offset().await?;
+        Ok(journal)
     }
 
     fn queue(&self) -> Result<Queue, JournalError> {
@@ -76,10 +77,7 @@ impl PostgresJournal {
         queue.clone().ok_or(JournalError::Closed)
     }
 
-    pub(crate) async fn read(
-        &self,
-        question: Query<'_, Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, JournalError> {
+    pub(crate) async fn read(&self, question: Question<'_>) -> Result<Vec<PgRow>, JournalError> {
         drop(self.queue()?);
         self.reads.ask(question).await.map_err(Fault::error)
     }
