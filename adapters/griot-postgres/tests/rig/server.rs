@@ -2,17 +2,63 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use griot_postgres::{PostgresJournal, PostgresOptions};
-use griot_testkit::setting;
+use griot_testkit::{Services, setting};
 use sqlx::{ConnectOptions as _, PgConnection};
+use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 /// The URL of a running server; without one, says what is left out.
 pub(crate) fn running() -> Option<String> {
     let what = "tests on a running PostgreSQL: set GRIOT_TEST_POSTGRES to its URL";
     setting("GRIOT_TEST_POSTGRES", what)
+}
+
+/// The program to start servers of one's own with; without one, says what is left out.
+pub(crate) fn program() -> Option<PathBuf> {
+    let what = "tests that kill PostgreSQL: set GRIOT_TEST_POSTGRES_SERVICES to the path of scripts/services";
+    setting("GRIOT_TEST_POSTGRES_SERVICES", what).map(PathBuf::from)
+}
+
+/// A server of one's own, on a free port, with data in a directory that is thrown away.
+pub(crate) struct Server {
+    services: Services,
+    pub(crate) url: String,
+    _data: TempDir,
+}
+
+impl Server {
+    pub(crate) async fn start(program: &Path) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        // The server may run as another user than the test.
+        let open = Permissions::from_mode(0o755);
+        std::fs::set_permissions(data.path(), open).unwrap();
+        let services = Services::within(program, data.path());
+        let said = services.say(&["up", "postgres"]).await;
+        let (_, url) = said.rsplit_once("GRIOT_TEST_POSTGRES=").unwrap();
+        Self {
+            url: url.lines().next().unwrap().to_owned(),
+            services,
+            _data: data,
+        }
+    }
+
+    /// kill -9, and starts it again: same port, same data.
+    pub(crate) async fn kill(&self) {
+        self.services.say(&["kill", "postgres"]).await;
+        self.services.say(&["up", "postgres"]).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.services.say_at_last(&["kill", "postgres"]);
+    }
 }
 
 /// The URL with a schema that is not there yet.
