@@ -1,12 +1,11 @@
 -- Version 1 of the journal. What each table and function promises stands in the README.
 
--- One row: how far the journal is. Whoever appends or claims holds its lock until it commits.
-create table journal (
-  the_only boolean primary key default true check (the_only),
-  last_offset bigint not null,
-  last_commit bigint not null
-) with (fillfactor = 10);
-insert into journal (last_offset, last_commit) values (0, 0);
+-- Whoever appends or claims has the turn until its transaction has ended. The lock is an advisory one, named by
+-- "grio" in ASCII and the schema: a row that each append updates would be as slow as the oldest transaction is long.
+create function wait_for_turn() returns void
+language sql
+set search_path from current
+return pg_advisory_xact_lock(1735551343, current_schema()::text::regnamespace::oid::integer);
 
 create table shards (
   kind text collate "C" not null,
@@ -35,6 +34,13 @@ create table commits (
   settled jsonb not null
 );
 create unique index commits_of_entity on commits (entity, seq, number);
+
+-- How far the journal is, in one row. The last commit of all is the last of its entity, which no deletion takes away.
+create view progress as
+select coalesce(c.number, 0) as last_commit,
+       coalesce(c.journal_offset + greatest(c.seq - c.expected - 1, 0), 0) as last_offset
+  from (values (true)) as one
+  left join (select * from commits order by number desc limit 1) c on true;
 
 create table events (
   journal_offset bigint primary key,
@@ -91,7 +97,7 @@ language sql
 set search_path from current
 begin atomic
   -- Appends that were let in under the epoch before are committed before this goes on.
-  select from journal for update;
+  select wait_for_turn();
   insert into shards (kind, number, epoch) values (shard_kind, shard_number, 1)
   on conflict (kind, number) do update set epoch = shards.epoch + 1
   returning epoch;
@@ -117,7 +123,7 @@ set search_path from current
 as $$
 #variable_conflict use_column
 declare
-  begun journal%rowtype;
+  begun progress%rowtype;
   bad record;
   verdicts text[];
   refused integer[];
@@ -132,7 +138,8 @@ begin
   end if;
 
   -- From here to the commit nobody else appends or claims; each statement below sees all that was committed before.
-  select * into strict begun from journal for update;
+  perform wait_for_turn();
+  select * into strict begun from progress;
 
   select array_agg(case when b.epoch <> coalesce(s.epoch, 0) then 'fenced' end order by b.number),
          array_agg(coalesce(s.epoch, 0) order by b.number),
@@ -222,15 +229,6 @@ begin
     from unnest(batches, keys, key_hashes, fingerprints, replies)
          with ordinality as a (batch, key, key_hash, fingerprint, reply, number)
    where a.key is not null and verdicts[a.batch] is null;
-
-  update journal j
-     set last_offset = begun.last_offset + a.events, last_commit = begun.last_commit + a.commits
-    from (
-      select count(*) as commits, coalesce(sum(a.events), 0) as events
-        from unnest(batches, counts) as a (batch, events)
-       where verdicts[a.batch] is null
-    ) a
-   where a.commits > 0;
 
   select array_agg(b.until order by b.number) into until from (
     select a.batch as number, max(before[a.number] + a.events) as until

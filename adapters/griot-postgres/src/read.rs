@@ -56,13 +56,13 @@ pub(crate) const COMMITS: &str = "
 /// $1 name.
 pub(crate) const LAST_SEQ: &str = "select seq from entities where name = $1";
 
-pub(crate) const LAST_OFFSET: &str = "select last_offset from journal";
+pub(crate) const LAST_OFFSET: &str = "select last_offset from progress";
 
 /// $1 after, $2 up to, $3 kind, $4 tag. There is one row at least.
 pub(crate) const TAIL: &str = "
     select j.last_offset, e.name as entity, v.seq, v.journal_offset, c.at, v.name, v.version, v.tags, v.payload,
            c.metadata
-      from journal j
+      from progress j
       left join (
         events v join entities e on e.id = v.entity join commits c on c.number = v.commit
       ) on v.journal_offset > $1 and v.journal_offset <= $2

@@ -150,7 +150,7 @@ fn g3_g5_an_append_whose_answer_is_lost_is_unknown_and_a_claim_finds_out() {
 
         let mut other = Other::connect(&direct).await;
         other.say("begin").await;
-        other.say("select from journal for update").await;
+        other.say("select wait_for_turn()").await;
         let append = tokio::spawn({
             let writer = writer.clone();
             async move { writer.append(vec![keyed("a", 0, "k")]).await }
@@ -299,7 +299,7 @@ fn text_of_any_kind_comes_back_also_with_the_character_zero() {
 }
 
 #[test]
-fn a_deletion_keeps_keys_and_effects_without_an_outcome() {
+fn a_deletion_keeps_keys_offsets_and_effects_without_an_outcome() {
     griot_testkit::run(async {
         let Some(url) = running() else { return };
         let journal: Arc<dyn Journal> = Arc::new(connect(&fresh(&url)).await);
@@ -335,6 +335,8 @@ fn a_deletion_keeps_keys_and_effects_without_an_outcome() {
         );
         let repeated = writer.append(vec![append]).await;
         assert!(matches!(repeated, Err(AppendError::Answered { .. })));
+        let next = writer.write(&entity("a"), 3, 1).await.unwrap();
+        assert_eq!(next.last_offset, Offset(4), "no offset is given twice");
     });
 }
 
