@@ -4,7 +4,7 @@
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use griot_postgres::{PostgresJournal, PostgresOptions};
@@ -21,7 +21,7 @@ pub(crate) fn running() -> Option<String> {
 
 /// The program to start servers of one's own with; without one, says what is left out.
 pub(crate) fn program() -> Option<PathBuf> {
-    let what = "tests that kill PostgreSQL: set GRIOT_TEST_POSTGRES_SERVICES to the path of scripts/services";
+    let what = "tests that kill PostgreSQL or have it speak TLS: set GRIOT_TEST_POSTGRES_SERVICES to the path of scripts/services";
     setting("GRIOT_TEST_POSTGRES_SERVICES", what).map(PathBuf::from)
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn program() -> Option<PathBuf> {
 pub(crate) struct Server {
     services: Services,
     pub(crate) url: String,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Server {
@@ -44,8 +44,24 @@ impl Server {
         Self {
             url: url.lines().next().unwrap().to_owned(),
             services,
-            _data: data,
+            data,
         }
+    }
+
+    /// Makes it speak TLS by a certificate and its key.
+    pub(crate) async fn speak_tls(&self, (certificate, key): (String, String)) {
+        let folder = self.data.path().join("postgres/data");
+        let owner = std::fs::metadata(&folder).unwrap();
+        for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = folder.join(to);
+            std::fs::copy(from, &to).unwrap();
+            std::fs::set_permissions(&to, Permissions::from_mode(0o600)).unwrap();
+            chown(&to, Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+        let settings = folder.join("postgresql.conf");
+        let text = std::fs::read_to_string(&settings).unwrap();
+        std::fs::write(&settings, text + "\nssl = on\n").unwrap();
+        self.services.say(&["restart", "postgres"]).await;
     }
 
     /// kill -9, and starts it again: same port, same data.
