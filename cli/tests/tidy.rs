@@ -22,6 +22,7 @@ const FLOORS: [&[&str]; 9] = [
     &[
         "griot-kafka",
         "griot-nats",
+        "griot-postgres",
         "griot-rabbitmq",
         "griot-remote",
         "griot-sqlite",

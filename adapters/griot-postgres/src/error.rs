@@ -1,0 +1,71 @@
+//! What this journal says that others do not, inside [`JournalError::Store`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use griot_journal::{JournalError, ShardId};
+
+/// What can go wrong with this journal only.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostgresError {
+    /// The URL says something that cannot be.
+    #[error("the PostgreSQL URL cannot be used: {reason}")]
+    Url {
+        /// What, and what to say instead.
+        reason: String,
+    },
+    /// The database does not store text as UTF-8.
+    #[error("the database's encoding is {found}: create one with encoding 'UTF8'")]
+    Encoding {
+        /// What it is.
+        found: String,
+    },
+    /// PostgreSQL did not answer.
+    #[error("PostgreSQL did not answer within {} s: see whether it is well, or raise timeout_seconds", after.as_secs())]
+    Silent {
+        /// How long was waited.
+        after: Duration,
+    },
+    /// A batch of the shard before this one has an unknown outcome, and this one would overtake it.
+    #[error(
+        "an earlier batch of the shard {shard} has an unknown outcome: claim it anew and recover"
+    )]
+    Overtaking {
+        /// Which.
+        shard: ShardId,
+    },
+    /// One batch carries one key of one entity twice.
+    #[error(
+        "one batch carries the key {key:?} of an entity twice: answer the second from the first"
+    )]
+    RepeatedKey {
+        /// Which.
+        key: String,
+    },
+    /// A number that no column holds, or a stored one that is no number of ours.
+    #[error("{what} {number} is out of range: sequences end at 2^63 - 1")]
+    OutOfRange {
+        /// Of what.
+        what: &'static str,
+        /// The number.
+        number: i128,
+    },
+    /// A stored value is none that griot wrote.
+    #[error("{what} {value:?} was not written by griot: restore the tables from a backup")]
+    Foreign {
+        /// Of what.
+        what: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// PostgreSQL, or the way to it, said no.
+    #[error("PostgreSQL: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<PostgresError> for JournalError {
+    fn from(error: PostgresError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
