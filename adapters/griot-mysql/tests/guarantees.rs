@@ -1,0 +1,31 @@
+//! What a database can do to a journal that many processes share, and what people read in it.
+
+#[path = "rig/server.rs"]
+#[macro_use]
+mod rig;
+
+use griot_testkit::JournalFactory as _;
+use griot_testkit::journal::server::JournalServer as _;
+use griot_testkit::journal::{Writer, append_of, entity, happened};
+
+griot_testkit::journal_server_suite!(place!());
+
+#[test]
+fn people_read_the_history_in_sql() {
+    griot_testkit::run(async {
+        let place = place!();
+        let journal = place.open().await;
+        let writer = Writer::claim(&journal).await.unwrap();
+        let mut append = append_of(&entity("a"), 0, 0);
+        append.events = vec![happened("{\"amount\":7}"), happened(&b"\xff\x00"[..])];
+        writer.append(vec![append]).await.unwrap();
+        let mut other = place.other().await;
+        let said = other
+            .text("select group_concat(concat_ws(' ', entity, seq, at, event, payload) order by seq separator ', ') from griot_history")
+            .await;
+        assert_eq!(
+            said,
+            "account/a 1 2023-11-14 22:13:20.000000 Happened {\"amount\":7}, account/a 2 2023-11-14 22:13:20.000000 Happened FF00"
+        );
+    });
+}
