@@ -111,10 +111,11 @@ end;
 
 -- Appends batches in their order, each wholly or not at all: those before the first that is wrong, of which it tells why.
 -- The parameters in JSON are rows of numbers. A text or a payload is two of them: where it begins in `bytes`, and its length.
+-- Indexes are forced: how many rows the tables have is known too late, and how many the JSON has is not at all.
 drop procedure if exists griot_append;
 create procedure griot_append(
   in appends json, in events json, in effects json, in settleds json, in bytes longblob,
-  in append_count int unsigned, in event_count int unsigned
+  in append_count int unsigned, in event_count int unsigned, in answer_count int unsigned
 )
 modifies sql data sql security invoker
 begin
@@ -139,15 +140,17 @@ begin
            expected bigint unsigned path '$[6]', earlier int unsigned path '$[7]',
            key_at int unsigned path '$[13][0][0]', key_bytes int unsigned path '$[13][0][1]',
            key_hash bigint unsigned path '$[13][1]')) a
-    left join griot_shards s on s.kind = substring(bytes, a.shard_at, a.shard_bytes) and s.number = a.shard
-    left join griot_entities e on e.name = substring(bytes, a.name_at, a.name_bytes)
-    left join griot_answers k
+    left join griot_shards s force index (primary) on s.kind = substring(bytes, a.shard_at, a.shard_bytes) and s.number = a.shard
+    left join griot_entities e force index (name) on e.name = substring(bytes, a.name_at, a.name_bytes)
+    left join griot_answers k force index (of_entity)
       on k.entity = e.id and k.key_hash = a.key_hash and k.`key` = substring(bytes, a.key_at, a.key_bytes)
    where a.epoch <> coalesce(s.epoch, 0) or k.commit is not null or a.expected <> coalesce(e.seq, 0) + a.earlier
    order by a.number
    limit 1;
 
   if verdict is not null then
+    -- What it stands on may not be on the disk yet: so this commit has something to wait for.
+    update griot_flushes set number = number + 1;
     select count(*), coalesce(sum(a.events), 0) into append_count, event_count
       from json_table(appends, '$[*]' columns (batch int unsigned path '$[0]', events int unsigned path '$[8]')) a
      where a.batch < end_batch;
@@ -179,12 +182,14 @@ begin
              at bigint path '$[10]',
              metadata_at int unsigned path '$[11][0]', metadata_bytes int unsigned path '$[11][1]',
              settled_at int unsigned path '$[12][0]', settled_bytes int unsigned path '$[12][1]')) a
-      straight_join griot_entities e on e.name = substring(bytes, a.name_at, a.name_bytes)
+      straight_join griot_entities e force index (name) on e.name = substring(bytes, a.name_at, a.name_bytes)
      where a.batch < end_batch;
     if row_count() <> append_count then
       signal sqlstate '45000' set message_text = 'not every append found its entity';
     end if;
+  end if;
 
+  if append_count > 0 and answer_count > 0 then
     insert into griot_answers (commit, entity, `key`, key_hash, fingerprint, reply)
     select last_commit_before + a.number, c.entity, substring(bytes, a.key_at, a.key_bytes), a.key_hash,
            a.fingerprint, substring(bytes, a.reply_at, a.reply_bytes)
@@ -193,7 +198,7 @@ begin
              key_at int unsigned path '$[13][0][0]', key_bytes int unsigned path '$[13][0][1]',
              key_hash bigint unsigned path '$[13][1]', fingerprint bigint unsigned path '$[13][2]',
              reply_at int unsigned path '$[13][3][0]', reply_bytes int unsigned path '$[13][3][1]')) a
-      straight_join griot_commits c on c.number = last_commit_before + a.number
+      straight_join griot_commits c force index (primary) on c.number = last_commit_before + a.number
      where a.batch < end_batch and a.key_hash is not null;
   end if;
 
@@ -208,7 +213,7 @@ begin
              name_at int unsigned path '$[2][0]', name_bytes int unsigned path '$[2][1]', version int path '$[3]',
              tags_at int unsigned path '$[4][0]', tags_bytes int unsigned path '$[4][1]',
              payload_at int unsigned path '$[5][0]', payload_bytes int unsigned path '$[5][1]')) v
-      straight_join griot_commits c on c.number = last_commit_before + v.append
+      straight_join griot_commits c force index (primary) on c.number = last_commit_before + v.append
      where v.append <= append_count;
     if row_count() <> event_count then
       signal sqlstate '45000' set message_text = 'not every event found its append';
@@ -231,15 +236,15 @@ begin
              key_at int unsigned path '$[8][0]', key_bytes int unsigned path '$[8][1]',
              headers_at int unsigned path '$[9][0]', headers_bytes int unsigned path '$[9][1]',
              payload_at int unsigned path '$[10][0]', payload_bytes int unsigned path '$[10][1]')) f
-      straight_join griot_commits c on c.number = last_commit_before + f.append
+      straight_join griot_commits c force index (primary) on c.number = last_commit_before + f.append
      where f.append <= append_count;
   end if;
 
   if append_count > 0 and json_length(settleds) > 0 then
     update json_table(settleds, '$[*]' columns (
              append int unsigned path '$[0]', seq bigint unsigned path '$[1]', n int unsigned path '$[2]')) s
-      straight_join griot_commits c on c.number = last_commit_before + s.append
-      straight_join griot_effects f on f.settled = false and f.entity = c.entity and f.seq = s.seq and f.n = s.n
+      straight_join griot_commits c force index (primary) on c.number = last_commit_before + s.append
+      straight_join griot_effects f force index (without_outcome) on f.settled = false and f.entity = c.entity and f.seq = s.seq and f.n = s.n
        set f.settled = true
      where s.append <= append_count;
   end if;

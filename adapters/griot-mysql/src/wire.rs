@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::link::Question;
 
-const APPEND: &str = "call griot_append(?, ?, ?, ?, ?, ?, ?)";
+const APPEND: &str = "call griot_append(?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Where a text begins in the bytes, counted from 1, and its length.
 type Slice = (usize, usize);
@@ -220,7 +220,10 @@ impl<'a> Wire<'a> {
             .bind(serde_json::to_string(&self.settleds)?)
             .bind(&*self.bytes)
             .bind(count(self.appends.len()))
-            .bind(count(self.events.len())))
+            .bind(count(self.events.len()))
+            .bind(count(
+                self.appends.iter().filter(|row| row.13.is_some()).count(),
+            )))
     }
 }
 
