@@ -15,13 +15,26 @@ use crate::wire::Wire;
 
 /// The committer's way to the server.
 #[derive(Debug)]
-pub(crate) struct Appends(pub(crate) Line);
+pub(crate) struct Appends {
+    pub(crate) line: Line,
+    /// The longest message that the server takes.
+    pub(crate) bytes_max: usize,
+}
 
 impl Store for Appends {
     async fn append(&mut self, batches: &[&Batch]) -> Result<Vec<Outcome>, Fault> {
         let batches = apart(batches);
         let wire = Wire::of(batches).map_err(unwritten)?;
-        let rows = self.0.ask(wire.call().map_err(unwritten)?).await?;
+        let (call, bytes) = wire.call().map_err(unwritten)?;
+        if bytes > self.bytes_max {
+            let (what, limit) = ("what goes to the server", self.bytes_max);
+            return Err(Fault::Refused(JournalError::TooLarge {
+                what,
+                bytes,
+                limit,
+            }));
+        }
+        let rows = self.line.ask(call).await?;
         let none = || Fault::Unknown(MysqlError::Database(sqlx::Error::RowNotFound).into());
         let row = rows.first().ok_or_else(none)?;
         // The procedure told something else than ours does, after it may have stored the batches.

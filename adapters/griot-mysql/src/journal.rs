@@ -54,11 +54,11 @@ impl MysqlJournal {
     /// As for [`connect`](Self::connect).
     pub async fn open(options: &MysqlOptions) -> Result<Self, JournalError> {
         let appends = Link::new(options, 1);
-        schema::prepare(&appends, options).await?;
+        let bytes_max = schema::prepare(&appends, options).await?;
         let tip = Arc::new(Tip::new(options.poll));
         let line = Line::new(appends.clone());
         let journal = Self {
-            committer: Committer::start(Appends(line), Arc::clone(&tip)),
+            committer: Committer::start(Appends { line, bytes_max }, Arc::clone(&tip)),
             tip,
             appends,
             reads: Link::new(options, options.connections),

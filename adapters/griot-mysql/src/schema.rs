@@ -20,12 +20,15 @@ const VERSION_TABLE: &str = "create table if not exists griot_schema (
 
 /// A commit must be on the disk when it is told: that of the tables, and that of the binary log, if there is one, which
 /// says after a crash what the tables keep.
-const DURABLE: &str = "select @@innodb_flush_log_at_trx_commit = 1 as log, @@log_bin = 0 or @@sync_binlog = 1 as binlog";
+const SETTINGS: &str = "select @@innodb_flush_log_at_trx_commit = 1 as log, @@log_bin = 0 or @@sync_binlog = 1 as binlog,
+    cast(@@max_allowed_packet as unsigned) as bytes_max";
 
+/// Makes it, and says how long a message the server takes.
+///
 /// # Errors
 ///
 /// [`JournalError::NewerVersion`] where a newer griot was here; [`MysqlError::NotDurable`].
-pub(crate) async fn prepare(link: &Link, options: &MysqlOptions) -> Result<(), JournalError> {
+pub(crate) async fn prepare(link: &Link, options: &MysqlOptions) -> Result<usize, JournalError> {
     make_database(options).await.map_err(told)?;
     // The lock goes with the connection, also where this is dropped on the way.
     let mut connection = link.connection().await?.detach();
@@ -35,10 +38,12 @@ pub(crate) async fn prepare(link: &Link, options: &MysqlOptions) -> Result<(), J
         let after = options.timeout;
         return Err(MysqlError::Silent { after }.into());
     }
+    let bytes_max = check_settings(&mut connection).await?;
     bring_up_to_date(&mut connection, options).await?;
     let unlock = sqlx::query(UNLOCK);
     unlock.execute(&mut connection).await.map_err(told)?;
-    connection.close().await.map_err(told)
+    connection.close().await.map_err(told)?;
+    Ok(bytes_max)
 }
 
 /// Making a database takes a permission that using one does not.
@@ -56,20 +61,25 @@ async fn make_database(options: &MysqlOptions) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-async fn bring_up_to_date(
-    connection: &mut MySqlConnection,
-    options: &MysqlOptions,
-) -> Result<(), JournalError> {
-    let durable = sqlx::raw_sql(DURABLE).fetch_one(&mut *connection).await;
-    let durable = durable.map_err(told)?;
+async fn check_settings(connection: &mut MySqlConnection) -> Result<usize, JournalError> {
+    let settings = sqlx::raw_sql(SETTINGS).fetch_one(connection).await;
+    let settings = settings.map_err(told)?;
     for (column, setting) in [
         ("log", "innodb_flush_log_at_trx_commit"),
         ("binlog", "sync_binlog"),
     ] {
-        if durable.try_get::<i64, _>(column).map_err(told)? != 1 {
+        if settings.try_get::<i64, _>(column).map_err(told)? != 1 {
             return Err(MysqlError::NotDurable { setting }.into());
         }
     }
+    let bytes_max: u64 = settings.try_get("bytes_max").map_err(told)?;
+    Ok(usize::try_from(bytes_max).unwrap_or(usize::MAX))
+}
+
+async fn bring_up_to_date(
+    connection: &mut MySqlConnection,
+    options: &MysqlOptions,
+) -> Result<(), JournalError> {
     let make = sqlx::raw_sql(VERSION_TABLE).execute(&mut *connection);
     make.await.map_err(told)?;
     let version = "select cast(coalesce(max(version), 0) as unsigned) from griot_schema";

@@ -211,19 +211,25 @@ impl<'a> Wire<'a> {
         Ok((before.saturating_add(1), length))
     }
 
-    /// The call of the procedure, with all of it.
-    pub(crate) fn call(&self) -> Result<Question<'static>, serde_json::Error> {
-        Ok(sqlx::query(APPEND)
-            .bind(serde_json::to_string(&self.appends)?)
-            .bind(serde_json::to_string(&self.events)?)
-            .bind(serde_json::to_string(&self.effects)?)
-            .bind(serde_json::to_string(&self.settleds)?)
+    /// The call of the procedure, with all of it, and its size in bytes.
+    pub(crate) fn call(&self) -> Result<(Question<'static>, usize), serde_json::Error> {
+        /// Lengths, types and the procedure's name beside the parameters.
+        const REST: usize = 1024;
+        let rows = [
+            serde_json::to_string(&self.appends)?,
+            serde_json::to_string(&self.events)?,
+            serde_json::to_string(&self.effects)?,
+            serde_json::to_string(&self.settleds)?,
+        ];
+        let texts: usize = rows.iter().map(String::len).sum();
+        let answers = self.appends.iter().filter(|row| row.13.is_some()).count();
+        let call = rows.into_iter().fold(sqlx::query(APPEND), Question::bind);
+        let call = call
             .bind(&*self.bytes)
             .bind(count(self.appends.len()))
             .bind(count(self.events.len()))
-            .bind(count(
-                self.appends.iter().filter(|row| row.13.is_some()).count(),
-            )))
+            .bind(count(answers));
+        Ok((call, texts + self.bytes.len() + REST))
     }
 }
 
