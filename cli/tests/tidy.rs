@@ -21,6 +21,7 @@ const FLOORS: [&[&str]; 9] = [
     &["griot-projection"],
     &[
         "griot-kafka",
+        "griot-mysql",
         "griot-nats",
         "griot-postgres",
         "griot-rabbitmq",

@@ -9,7 +9,7 @@ mysql_signal() { echo TERM; }
 mysql_exports() { echo "GRIOT_TEST_MYSQL=mysql://griot:griot@127.0.0.1:$(port mysql sql)/griot"; }
 
 mysql_start() {
-  local data=$ROOT/mysql/data user
+  local data=$ROOT/mysql/data user tls=()
   user=$(id -un)
   if [ ! -d "$data" ]; then
     rm -rf "$data.new"
@@ -22,10 +22,13 @@ CREATE DATABASE IF NOT EXISTS griot;
 CREATE USER IF NOT EXISTS griot@'127.0.0.1' IDENTIFIED BY 'griot';
 GRANT ALL ON *.* TO griot@'127.0.0.1';
 SQL
+  # A certificate that somebody laid down here makes it speak TLS.
+  [ ! -e "$ROOT/mysql/tls/server.crt" ] || tls=(--ssl-cert="$ROOT/mysql/tls/server.crt" --ssl-key="$ROOT/mysql/tls/server.key")
   # No socket: its path would be too long in a deep checkout.
   spawn mysql mariadbd --no-defaults --user="$user" --datadir="$data" --init-file="$ROOT/mysql/init.sql" \
     --bind-address=127.0.0.1 --port="$(port mysql sql)" --socket= --pid-file="$ROOT/mysql/server.pid" \
-    --skip-name-resolve --innodb-flush-log-at-trx-commit=1 --character-set-server=utf8mb4 --max-connections=200
+    --skip-name-resolve --innodb-flush-log-at-trx-commit=1 --character-set-server=utf8mb4 --max-connections=200 --max-allowed-packet=256M \
+    ${tls[@]+"${tls[@]}"}
 }
 
 mysql_client() {

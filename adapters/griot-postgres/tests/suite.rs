@@ -1,42 +1,8 @@
 //! PostgreSQL passes the suites that every journal and every store of snapshots passes.
 
 #[path = "rig/server.rs"]
+#[macro_use]
 mod rig;
-
-use std::sync::Arc;
-
-use griot_journal::{Journal, SnapshotStore};
-use griot_testkit::{JournalFactory, SnapshotFactory};
-
-/// A schema of its own.
-struct Place(String);
-
-impl Place {
-    fn fresh() -> Option<Self> {
-        rig::running().map(|url| Self(rig::fresh(&url)))
-    }
-}
-
-impl JournalFactory for Place {
-    async fn open(&self) -> Arc<dyn Journal> {
-        Arc::new(rig::connect(&self.0).await)
-    }
-}
-
-impl SnapshotFactory for Place {
-    async fn open(&self) -> Arc<dyn SnapshotStore> {
-        Arc::new(rig::connect(&self.0).await)
-    }
-}
-
-macro_rules! place {
-    () => {
-        match Place::fresh() {
-            Some(place) => place,
-            None => return,
-        }
-    };
-}
 
 griot_testkit::journal_read_suite!(place!());
 griot_testkit::journal_append_suite!(place!());

@@ -7,6 +7,7 @@
 //! [`EmbeddedLog`] is the journal in a directory of this machine, [`MemoryJournal`] the one that
 //! dies with its process. [`EmbeddedSnapshots`] keeps snapshots beside the log. Everything that the former does to a disk goes through [`Storage`].
 
+pub mod adapter;
 mod embedded;
 mod error;
 mod index;

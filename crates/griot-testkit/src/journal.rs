@@ -1,9 +1,12 @@
-//! The suites for journals: Read, Append, Tail, and Reopen for those that outlive their process.
+//! The suites for journals: Read, Append, Tail, Reopen for those that outlive their process, and Server for those that
+//! many processes share.
 
 pub mod append;
 mod history;
+pub mod killed;
 pub mod read;
 pub mod reopen;
+pub mod server;
 pub mod tail;
 mod writer;
 
@@ -100,6 +103,25 @@ macro_rules! journal_reopen_suite {
             g4_an_epoch_of_before_is_stale_after_reopening,
             g6_effects_without_an_outcome_are_there_after_reopening,
             deleted_events_stay_deleted_after_reopening,
+        }
+    };
+}
+
+/// Tests what a journal in an SQL server promises to the many processes that share it: one test per case of
+/// [`server`](crate::journal::server).
+#[macro_export]
+macro_rules! journal_server_suite {
+    ($factory:expr) => {
+        $crate::cases! { $factory; $crate::journal::server;
+            g7_a_stalled_append_that_commits_late_is_read_at_its_place_under_fifty_writers,
+            g7_a_stalled_append_that_is_rolled_back_leaves_no_gap_under_fifty_writers,
+            g7_a_long_transaction_of_somebody_else_holds_up_neither_appends_nor_the_tail,
+            g3_g5_an_append_whose_answer_is_lost_is_unknown_and_a_claim_finds_out,
+            g5_an_append_that_was_never_heard_of_again_is_unknown_within_the_timeout,
+            g5_a_batch_that_the_database_refuses_costs_no_other,
+            text_of_any_kind_comes_back_also_with_the_character_zero,
+            a_deletion_keeps_keys_offsets_and_effects_without_an_outcome,
+            processes_that_start_at_once_make_one_schema_and_an_older_program_leaves_a_newer_one_alone,
         }
     };
 }

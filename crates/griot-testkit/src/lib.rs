@@ -56,7 +56,7 @@ pub use factory::{
 pub use logs::Logs;
 pub use port::free_address;
 pub use relay::{Network, Relay};
-pub use services::Services;
+pub use services::{OwnServer, Services};
 pub use setting::setting;
 pub use streams::refold;
 #[cfg(feature = "toxiproxy")]

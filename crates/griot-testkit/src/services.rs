@@ -6,10 +6,14 @@
     reason = "a test has nowhere else to go"
 )]
 
+mod own;
+
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 use tokio::time::timeout;
+
+pub use own::OwnServer;
 
 use crate::probe::DEADLINE;
 

@@ -2,21 +2,27 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use griot_journal::{Journal, JournalError, SnapshotStore};
 use griot_postgres::{PostgresJournal, PostgresOptions};
-use griot_testkit::{Services, setting};
+use griot_testkit::journal::server::{JournalServer, OtherSession};
+use griot_testkit::{JournalFactory, OwnServer, SnapshotFactory, setting};
 use sqlx::{ConnectOptions as _, PgConnection};
-use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-/// The URL of a running server; without one, says what is left out.
-pub(crate) fn running() -> Option<String> {
-    let what = "tests on a running PostgreSQL: set GRIOT_TEST_POSTGRES to its URL";
-    setting("GRIOT_TEST_POSTGRES", what)
+/// A schema that is not there yet, in the running server; without one, the test is left.
+#[allow(unused_macros, reason = "each test file uses some of it")]
+macro_rules! place {
+    () => {
+        match rig::Place::fresh() {
+            Some(place) => place,
+            None => return,
+        }
+    };
 }
 
 /// The program to start servers of one's own with; without one, says what is left out.
@@ -25,56 +31,9 @@ pub(crate) fn program() -> Option<PathBuf> {
     setting("GRIOT_TEST_POSTGRES_SERVICES", what).map(PathBuf::from)
 }
 
-/// A server of one's own, on a free port, with data in a directory that is thrown away.
-pub(crate) struct Server {
-    services: Services,
-    pub(crate) url: String,
-    data: TempDir,
-}
-
-impl Server {
-    pub(crate) async fn start(program: &Path) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        // The server may run as another user than the test.
-        let open = Permissions::from_mode(0o755);
-        std::fs::set_permissions(data.path(), open).unwrap();
-        let services = Services::within(program, data.path());
-        let said = services.say(&["up", "postgres"]).await;
-        let (_, url) = said.rsplit_once("GRIOT_TEST_POSTGRES=").unwrap();
-        Self {
-            url: url.lines().next().unwrap().to_owned(),
-            services,
-            data,
-        }
-    }
-
-    /// Makes it speak TLS by a certificate and its key.
-    pub(crate) async fn speak_tls(&self, (certificate, key): (String, String)) {
-        let folder = self.data.path().join("postgres/data");
-        let owner = std::fs::metadata(&folder).unwrap();
-        for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
-            let to = folder.join(to);
-            std::fs::copy(from, &to).unwrap();
-            std::fs::set_permissions(&to, Permissions::from_mode(0o600)).unwrap();
-            chown(&to, Some(owner.uid()), Some(owner.gid())).unwrap();
-        }
-        let settings = folder.join("postgresql.conf");
-        let text = std::fs::read_to_string(&settings).unwrap();
-        std::fs::write(&settings, text + "\nssl = on\n").unwrap();
-        self.services.say(&["restart", "postgres"]).await;
-    }
-
-    /// kill -9, and starts it again: same port, same data.
-    pub(crate) async fn kill(&self) {
-        self.services.say(&["kill", "postgres"]).await;
-        self.services.say(&["up", "postgres"]).await;
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.services.say_at_last(&["kill", "postgres"]);
-    }
+/// A server of one's own.
+pub(crate) async fn own_server() -> Option<OwnServer> {
+    Some(OwnServer::start(&program()?, "postgres").await)
 }
 
 /// The URL with a schema that is not there yet.
@@ -86,15 +45,61 @@ pub(crate) async fn connect(url: &str) -> PostgresJournal {
     PostgresJournal::connect(url).await.unwrap()
 }
 
-/// The host and port in a URL.
-pub(crate) fn address(url: &str) -> &str {
-    let (_, rest) = url.rsplit_once('@').unwrap();
-    rest.split_once('/').unwrap().0
+/// A schema of one's own, by its URL.
+pub(crate) struct Place(pub(crate) String);
+
+impl Place {
+    /// Without a running server, says what is left out.
+    pub(crate) fn fresh() -> Option<Self> {
+        let what = "tests on a running PostgreSQL: set GRIOT_TEST_POSTGRES to its URL";
+        setting("GRIOT_TEST_POSTGRES", what).map(|url| Self(fresh(&url)))
+    }
 }
 
-/// The URL with another host and port.
-pub(crate) fn by_way_of(url: &str, relay: SocketAddr) -> String {
-    url.replace(address(url), &relay.to_string())
+impl JournalFactory for Place {
+    async fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(connect(&self.0).await)
+    }
+}
+
+impl SnapshotFactory for Place {
+    async fn open(&self) -> Arc<dyn SnapshotStore> {
+        Arc::new(connect(&self.0).await)
+    }
+}
+
+impl JournalServer for Place {
+    type Other = Other;
+    const TAKE_TURN: &'static str = "select wait_for_turn()";
+    const APPEND: &'static str = "select last_offset from append(array['account'], array[1000], array[1],
+        array[1], array['account/stalled'], array['account'], array[0], array[1], array[0],
+        array['[]'::jsonb], array['[]'::jsonb], array[null], array[null::bigint], array[null::bigint], array[null::bytea],
+        array[1], array[1], array['Happened'], array[1], array['[]'::jsonb], array['by hand'::bytea],
+        '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')";
+    const BEGIN_LONG: &'static str = "begin isolation level repeatable read";
+    const CURSE: &'static [&'static str] = &[
+        "create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end'",
+        "create trigger refuse before insert on events for each row when (new.name = 'Cursed') execute function refuse()",
+    ];
+
+    async fn other(&self) -> Other {
+        Other::connect(&self.0).await
+    }
+
+    fn address(&self) -> String {
+        let (_, rest) = self.0.rsplit_once('@').unwrap();
+        rest.split_once('/').unwrap().0.to_owned()
+    }
+
+    async fn open_by(&self, relay: SocketAddr, patience: Duration) -> Arc<dyn Journal> {
+        let url = self.0.replace(&self.address(), &relay.to_string());
+        let seconds = patience.as_secs();
+        Arc::new(connect(&format!("{url}&timeout_seconds={seconds}")).await)
+    }
+
+    async fn try_open(&self) -> Result<Arc<dyn Journal>, JournalError> {
+        Ok(Arc::new(PostgresJournal::connect(&self.0).await?))
+    }
 }
 
 /// Somebody else in the same schema.
@@ -117,22 +122,23 @@ impl Other {
         other
     }
 
-    pub(crate) async fn say(&mut self, sql: &'static str) {
-        sqlx::raw_sql(sql).execute(&mut self.session).await.unwrap();
-    }
-
-    pub(crate) async fn number(&mut self, sql: &'static str) -> i64 {
-        let number = sqlx::query_scalar(sql).fetch_one(&mut self.session);
-        number.await.unwrap()
-    }
-
     pub(crate) async fn text(&mut self, sql: &'static str) -> String {
         let text = sqlx::query_scalar(sql).fetch_one(&mut self.session);
         text.await.unwrap()
     }
+}
 
-    /// How many others wait for it, or for one that waits for it.
-    pub(crate) async fn holds_up(&self) -> i64 {
+impl OtherSession for Other {
+    async fn say(&mut self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&mut self.session).await.unwrap();
+    }
+
+    async fn number(&mut self, sql: &'static str) -> i64 {
+        let number = sqlx::query_scalar(sql).fetch_one(&mut self.session);
+        number.await.unwrap()
+    }
+
+    async fn holds_up(&self) -> i64 {
         let sql = "
             with recursive waiting (pid) as (
               select $1::integer

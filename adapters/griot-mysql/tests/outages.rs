@@ -1,0 +1,22 @@
+//! A server that dies by kill -9 while it is written to.
+
+#[path = "rig/server.rs"]
+mod rig;
+
+use griot_testkit::JournalFactory as _;
+use griot_testkit::journal::killed;
+
+#[test]
+fn g1_g2_g3_g7_no_acknowledged_append_is_lost_or_stored_twice_when_the_server_is_killed() {
+    griot_testkit::run(async {
+        let Some(server) = rig::own_server().await else {
+            return;
+        };
+        let place = rig::Place(rig::fresh(server.url()) + "?timeout_seconds=10");
+        let (journal, reader) = (place.open().await, place.open().await);
+        killed::no_acknowledged_append_is_lost_or_stored_twice_when_the_server_is_killed(
+            &server, journal, reader,
+        )
+        .await;
+    });
+}
