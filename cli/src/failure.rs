@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use griot::events::BrokerError;
+use griot::journal::JournalError;
 
 /// Everything that ends the program early; the text says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,14 @@ pub(crate) enum Failure {
         url: String,
         /// Why it cannot be used.
         source: BrokerError,
+    },
+    /// The journal cannot be used.
+    #[error("cannot use the journal {journal}")]
+    Journal {
+        /// Its URL, without a password, or its directory.
+        journal: String,
+        /// Why it cannot be used.
+        source: JournalError,
     },
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]

@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker::BrokerUrl;
 use crate::failure::Failure;
+use crate::journal::JournalUrl;
 use crate::log::Format;
 use crate::span::Span;
+use crate::url::UrlParser;
 use values::text;
-pub(crate) use values::{Address, Backends, Journal, base_url};
+pub(crate) use values::{Address, Backends, base_url};
 
 /// Runs services until SIGINT or SIGTERM: prints `listening on http://ADDR` on stdout once ready.
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
@@ -50,15 +52,18 @@ pub(crate) struct Settings {
     )]
     pub(crate) data_dir: PathBuf,
 
-    /// Where the history is kept: `embedded` is a log in the data directory
+    /// Where the history is kept: `embedded` is a log in the data directory; `postgres://HOST[:PORT]/DATABASE`
+    /// is PostgreSQL; each adapter's README has what else may stand there
     #[arg(
         long,
         value_name = "URL",
         env = "GRIOT_JOURNAL",
+        hide_env_values = true,
+        value_parser = UrlParser::<JournalUrl>::new(),
         default_value = "embedded"
     )]
     #[serde(with = "text")]
-    pub(crate) journal: Journal,
+    pub(crate) journal: JournalUrl,
 
     /// Where messages come from and go to: `embedded` keeps them in the journal;
     /// `nats://HOST[:PORT]` is NATS with JetStream, `kafka://HOST:PORT[,…]` Kafka, `amqp://HOST[:PORT]`
@@ -68,6 +73,7 @@ pub(crate) struct Settings {
         value_name = "URL",
         env = "GRIOT_BROKER",
         hide_env_values = true,
+        value_parser = UrlParser::<BrokerUrl>::new(),
         default_value = "embedded"
     )]
     #[serde(with = "text")]
@@ -163,6 +169,7 @@ A flag beats the variable, the variable beats the file.
 Examples:
   griot serve orders
   griot serve alarms --broker nats://localhost:4222
+  griot serve --journal postgres://griot@db.internal/griot
   griot serve --listen 0.0.0.0:80 --data-dir /var/lib/griot --backends http://backends.internal
   GRIOT_LISTEN=127.0.0.1:0 griot serve --config griot.toml
   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 griot serve
@@ -359,7 +366,7 @@ mod tests {
             ("drain-deadline = 20", "drain-deadline", "20"),
             ("connections-max = -1", "connections-max", "-1"),
             ("connections-max = 0", "connections-max", "0"),
-            ("journal = 'postgres://db'", "journal", "postgres://db"),
+            ("journal = 'mongodb://db'", "journal", "mongodb://"),
             ("broker = 'rabbit://hole'", "broker", "rabbit"),
             ("backends = 'ftp://files'", "backends", "ftp://files"),
             ("services = ['parcels']", "services", "parcels"),

@@ -41,8 +41,8 @@ impl PostgresJournal {
     ///
     /// # Errors
     ///
-    /// [`JournalError::NewerVersion`] where a newer griot made the schema; [`JournalError::Store`] with a
-    /// [`PostgresError`] in it for everything else.
+    /// [`JournalError::NewerVersion`] where a newer griot made the schema, [`JournalError::Unreachable`] where no
+    /// server answers; [`JournalError::Store`] with a [`PostgresError`] in it for everything else.
     ///
     /// # Cancel safety
     ///

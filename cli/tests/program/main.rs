@@ -12,11 +12,14 @@ mod audit;
 mod backends;
 mod bad_input;
 mod full_disk;
+mod journals;
 mod kill_loop;
+mod looking;
 mod messages;
 mod ordering;
 mod overload;
 mod process;
+mod server;
 mod serving;
 mod shutdown;
 #[cfg(feature = "opentelemetry")]

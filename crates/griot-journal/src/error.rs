@@ -100,6 +100,9 @@ pub enum JournalError {
         /// What is allowed.
         limit: usize,
     },
+    /// The journal's store does not answer. What was asked may be asked again; it may have happened.
+    #[error("the journal's store cannot be reached: {0}")]
+    Unreachable(Arc<dyn std::error::Error + Send + Sync>),
     /// Something that this journal's own backend says.
     #[error("the journal's store failed: {0}")]
     Store(Arc<dyn std::error::Error + Send + Sync>),

@@ -7,6 +7,7 @@
 //! [`EmbeddedLog`] is the journal in a directory of this machine, [`MemoryJournal`] the one that
 //! dies with its process. [`EmbeddedSnapshots`] keeps snapshots beside the log. Everything that the former does to a disk goes through [`Storage`].
 
+mod directory;
 mod embedded;
 mod error;
 mod index;
@@ -18,6 +19,7 @@ mod snapshot;
 mod snapshots;
 mod storage;
 
+pub use directory::DirectoryLock;
 pub use embedded::{
     BATCH_BYTES_MAX, EmbeddedLog, FIRST_SEGMENT_BYTES, FRAME_BYTES, Options, PAGE_COMMITS_MAX,
     Preparation, QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX, READS_MAX, Stats,
