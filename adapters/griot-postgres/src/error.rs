@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use griot_journal::{JournalError, ShardId};
+use griot_journal::JournalError;
 
 /// What can go wrong with this journal only.
 #[derive(Debug, thiserror::Error)]
@@ -27,22 +27,6 @@ pub enum PostgresError {
     Silent {
         /// How long was waited.
         after: Duration,
-    },
-    /// A batch of the shard before this one has an unknown outcome, and this one would overtake it.
-    #[error(
-        "an earlier batch of the shard {shard} has an unknown outcome: claim it anew and recover"
-    )]
-    Overtaking {
-        /// Which.
-        shard: ShardId,
-    },
-    /// One batch carries one key of one entity twice.
-    #[error(
-        "one batch carries the key {key:?} of an entity twice: answer the second from the first"
-    )]
-    RepeatedKey {
-        /// Which.
-        key: String,
     },
     /// A number that no column holds, or a stored one that is no number of ours.
     #[error("{what} {number} is out of range: sequences end at 2^63 - 1")]

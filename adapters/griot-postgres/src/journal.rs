@@ -1,19 +1,17 @@
 //! The journal: each call asks the server, appends by way of the committer.
 
-use std::future::ready;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use griot_core::{EntityId, Epoch, Offset, Seq};
+use griot_journal::adapter::{Committer, Tip};
 use griot_journal::{
-    AppendError, Appended, BATCH_BYTES_MAX, Batch, BoxFuture, Commit, Filter, Journal,
-    JournalError, PAGE_COMMITS_MAX, Page, RecordedEvent, SeqRange, ShardId, Unsettled,
+    AppendError, Appended, Batch, BoxFuture, Commit, Filter, Journal, JournalError,
+    PAGE_COMMITS_MAX, Page, RecordedEvent, SeqRange, ShardId, Unsettled,
 };
 use sqlx::postgres::PgRow;
-use tokio::time::{Duration, MissedTickBehavior, interval};
 
-use crate::committer::{Queue, Tip, raise};
-use crate::group::{check, size, unsigned};
-use crate::link::{Fault, Link, Question};
+use crate::group::{Appends, unsigned};
+use crate::link::{Line, Link, Question};
 use crate::read::{self, column};
 use crate::text::escaped;
 use crate::{PostgresError, PostgresOptions, schema};
@@ -25,14 +23,10 @@ use crate::{PostgresError, PostgresOptions, schema};
 /// Dropping it lets what is under way finish in the background; [`close`](Journal::close) waits for that.
 #[derive(Debug)]
 pub struct PostgresJournal {
-    /// `None` once closed.
-    queue: Mutex<Option<Queue>>,
+    committer: Committer,
+    tip: Arc<Tip>,
     appends: Link,
     reads: Link,
-    tip: Tip,
-    poll: Duration,
-    /// Held by the one that asks for all who wait.
-    polling: tokio::sync::Mutex<()>,
 }
 
 impl PostgresJournal {
@@ -59,57 +53,29 @@ impl PostgresJournal {
     pub async fn open(options: &PostgresOptions) -> Result<Self, JournalError> {
         let appends = Link::new(options, 1);
         schema::prepare(&appends, options).await?;
-        let tip = Tip::new(Some(Offset::ZERO));
+        let tip = Arc::new(Tip::new(options.poll));
+        let line = Line::new(appends.clone());
         let journal = Self {
-            queue: Mutex::new(Some(Queue::start(appends.clone(), tip.clone()))),
+            committer: Committer::start(Appends(line), Arc::clone(&tip)),
+            tip,
             appends,
             reads: Link::new(options, options.connections),
-            tip,
-            poll: options.poll,
-            polling: tokio::sync::Mutex::default(),
         };
         journal.last_offset().await?;
         Ok(journal)
     }
 
-    fn queue(&self) -> Result<Queue, JournalError> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.clone().ok_or(JournalError::Closed)
-    }
-
     pub(crate) async fn read(&self, question: Question<'_>) -> Result<Vec<PgRow>, JournalError> {
-        drop(self.queue()?);
-        self.reads.ask(question).await.map_err(Fault::error)
+        self.committer.check_open()?;
+        Ok(self.reads.ask(question).await?)
     }
 
     async fn last_offset(&self) -> Result<Offset, JournalError> {
         let rows = self.read(sqlx::query(read::LAST_OFFSET)).await?;
         let row = rows.first().ok_or_else(nothing)?;
         let last = Offset(unsigned(column(row, "last_offset")?));
-        raise(&self.tip, last);
+        self.tip.raise(last);
         Ok(last)
-    }
-
-    /// Asks again and again how far the journal is, for all who wait; ends when it is closed. Where the server
-    /// cannot be asked, it goes on trying: more may come.
-    async fn follow(&self) -> JournalError {
-        let _turn = self.polling.lock().await;
-        let mut ticks = interval(self.poll);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut was_well = true;
-        loop {
-            ticks.tick().await;
-            match self.last_offset().await {
-                Ok(_) => was_well = true,
-                Err(JournalError::Closed) => return JournalError::Closed,
-                Err(error) => {
-                    if was_well {
-                        tracing::warn!(%error, "cannot follow the journal: trying on");
-                    }
-                    was_well = false;
-                }
-            }
-        }
     }
 }
 
@@ -132,22 +98,7 @@ impl Journal for PostgresJournal {
                 Ok(Appended { last_offset })
             });
         }
-        let given = check(&batch).and_then(|()| {
-            let bytes = size(&batch);
-            if bytes > BATCH_BYTES_MAX {
-                let (what, limit) = ("a batch", BATCH_BYTES_MAX);
-                return Err(JournalError::TooLarge { what, bytes, limit });
-            }
-            self.queue()?.append(batch, bytes)
-        });
-        match given {
-            Ok(outcome) => Box::pin(async {
-                // The committer is gone without an answer: its runtime has ended.
-                let gone = |_| Err(AppendError::Unknown(JournalError::Closed));
-                outcome.await.unwrap_or_else(gone)
-            }),
-            Err(error) => Box::pin(ready(Err(AppendError::Refused(error)))),
-        }
+        self.committer.append(batch)
     }
 
     fn events<'a>(
@@ -189,10 +140,9 @@ impl Journal for PostgresJournal {
     }
 
     fn last_seq<'a>(&'a self, entity: &'a EntityId) -> BoxFuture<'a, Result<Seq, JournalError>> {
-        let barrier = self.queue().and_then(|queue| queue.barrier());
+        let idle = self.committer.idle();
         Box::pin(async move {
-            // Where the committer is gone, nothing is under way.
-            let _ = barrier?.await;
+            idle.await?;
             let rows = self
                 .read(sqlx::query(read::LAST_SEQ).bind(entity.as_str()))
                 .await?;
@@ -233,17 +183,7 @@ impl Journal for PostgresJournal {
     }
 
     fn advanced(&self, after: Offset) -> BoxFuture<'_, Result<Offset, JournalError>> {
-        let mut tip = self.tip.subscribe();
-        Box::pin(async move {
-            let beyond = |known: &Option<Offset>| known.is_none_or(|known| known > after);
-            tokio::select! {
-                biased;
-                known = tip.wait_for(beyond) => {
-                    known.ok().and_then(|known| *known).ok_or(JournalError::Closed)
-                }
-                error = self.follow() => Err(error),
-            }
-        })
+        Box::pin(self.tip.advanced(after, move || self.last_offset()))
     }
 
     fn unsettled<'a>(
@@ -295,13 +235,9 @@ impl Journal for PostgresJournal {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        *queue = None;
-        drop(queue);
-        let mut tip = self.tip.subscribe();
+        let committed = self.committer.close();
         Box::pin(async move {
-            // The committer says so once it has answered everything that waited.
-            let _ = tip.wait_for(Option::is_none).await;
+            committed.await;
             self.appends.close().await;
             self.reads.close().await;
         })

@@ -18,7 +18,6 @@
 //! ```
 
 mod columns;
-mod committer;
 mod error;
 mod group;
 mod journal;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use griot_journal::{AppendError, JournalError};
+use griot_journal::JournalError;
+use griot_journal::adapter::Fault;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgPool, PgPoolOptions, PgRow, Postgres};
 use sqlx::query::Query;
@@ -31,17 +32,6 @@ pub(crate) struct Line {
 
 /// What is asked.
 pub(crate) type Question<'a> = Query<'a, Postgres, PgArguments>;
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// Nothing was asked: there is no connection.
-    NotAsked(JournalError),
-    /// The server refused, and took back what it had begun.
-    Refused(JournalError),
-    /// It may or may not have been done.
-    Unknown(JournalError),
-}
 
 impl Link {
     pub(crate) fn new(options: &PostgresOptions, connections: u32) -> Self {
@@ -170,21 +160,5 @@ pub(crate) fn told(error: Error) -> JournalError {
     match error {
         Error::PoolClosed => JournalError::Closed,
         error => PostgresError::Database(error).into(),
-    }
-}
-
-impl Fault {
-    pub(crate) fn error(self) -> JournalError {
-        let (Self::NotAsked(error) | Self::Refused(error) | Self::Unknown(error)) = self;
-        error
-    }
-}
-
-impl From<Fault> for AppendError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::NotAsked(error) | Fault::Refused(error) => Self::Refused(error),
-            Fault::Unknown(error) => Self::Unknown(error),
-        }
     }
 }

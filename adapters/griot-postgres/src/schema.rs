@@ -19,7 +19,7 @@ const LOCK: i64 = 0x67_72_69_6f_74;
 /// [`JournalError::NewerVersion`] where a newer griot was here; [`PostgresError::Encoding`].
 pub(crate) async fn prepare(link: &Link, options: &PostgresOptions) -> Result<(), JournalError> {
     let schema = options.checked_schema()?;
-    let mut connection = link.connection().await.map_err(crate::link::Fault::error)?;
+    let mut connection = link.connection().await?;
     let mut transaction = connection.begin().await.map_err(told)?;
     let found = begin(&mut transaction, schema).await.map_err(told)?;
     let encoding: String = found.try_get("encoding").map_err(told)?;

@@ -166,7 +166,10 @@ fn g3_g5_an_append_whose_answer_is_lost_is_unknown_and_a_claim_finds_out() {
         // Until the shard is claimed anew nothing may become durable behind it.
         let behind = writer.write(&entity("b"), 0, 1).await;
         assert!(
-            matches!(behind, Err(AppendError::Refused(JournalError::Store(_)))),
+            matches!(
+                behind,
+                Err(AppendError::Refused(JournalError::Overtaking { .. }))
+            ),
             "{behind:?}"
         );
 

@@ -24,12 +24,12 @@ struct Progress {
 }
 
 /// Appends one event after the other, each with a key, until it is told to end. After an unknown outcome it
-/// claims anew, and gives the same key again.
+/// claims anew, and gives the same key again: it ends with an outcome that is known.
 async fn write(journal: Arc<dyn Journal>, number: u32, progress: Arc<Progress>) -> u64 {
     let id = entity(&format!("{number}"));
     let mut owner = claim(&journal, number).await;
     let mut seq = 0;
-    while !progress.is_over.load(Ordering::Relaxed) {
+    loop {
         let append = Append {
             answer: Some(Answer {
                 key: format!("event {seq}"),
@@ -42,6 +42,9 @@ async fn write(journal: Arc<dyn Journal>, number: u32, progress: Arc<Progress>) 
             Ok(_) | Err(AppendError::Answered { .. }) => {
                 seq += 1;
                 progress.acknowledged.fetch_add(1, Ordering::Relaxed);
+                if progress.is_over.load(Ordering::Relaxed) {
+                    return seq;
+                }
             }
             Err(AppendError::Unknown(_) | AppendError::Refused(_)) => {
                 owner = claim(&journal, number).await;
@@ -49,7 +52,6 @@ async fn write(journal: Arc<dyn Journal>, number: u32, progress: Arc<Progress>) 
             Err(other) => panic!("{other}"),
         }
     }
-    seq
 }
 
 async fn claim(journal: &Arc<dyn Journal>, number: u32) -> Writer {

@@ -103,6 +103,22 @@ pub enum JournalError {
     /// The journal's store does not answer. What was asked may be asked again; it may have happened.
     #[error("the journal's store cannot be reached: {0}")]
     Unreachable(Arc<dyn std::error::Error + Send + Sync>),
+    /// One batch carries one key of one entity twice.
+    #[error(
+        "one batch carries the key {key:?} of an entity twice: answer the second from the first"
+    )]
+    RepeatedKey {
+        /// Which.
+        key: String,
+    },
+    /// A batch of the shard before this one has an unknown outcome, and this one would overtake it.
+    #[error(
+        "an earlier batch of the shard {shard} has an unknown outcome: claim it anew and recover"
+    )]
+    Overtaking {
+        /// Which.
+        shard: ShardId,
+    },
     /// Something that this journal's own backend says.
     #[error("the journal's store failed: {0}")]
     Store(Arc<dyn std::error::Error + Send + Sync>),

@@ -8,6 +8,7 @@
 //! dies with its process. [`EmbeddedSnapshots`] keeps snapshots beside the log. Everything that the former does to a disk goes through [`Storage`].
 
 mod directory;
+pub mod adapter;
 mod embedded;
 mod error;
 mod index;
