@@ -1,5 +1,6 @@
 //! `griot journal`: what is in a journal, whichever it is.
 
+mod copy;
 mod kinds;
 mod look;
 mod scan;
@@ -20,7 +21,7 @@ use crate::url::UrlParser;
 pub(crate) use url::JournalUrl;
 
 /// Looks into a journal: which entities there are, what happened to each, how it was at any moment, and
-/// whether all of it is sound.
+/// whether all of it is sound; copies all of it to another.
 ///
 /// The embedded log is read while no server has its directory; a journal on a database at any time.
 #[derive(Args, Debug)]
@@ -28,11 +29,12 @@ pub(crate) use url::JournalUrl;
 Examples:
   griot journal streams --kind order --limit 10
   griot journal events order/01981c2e-7d3a-7000-8000-000000000001
-  griot journal events alarm-user/ann --json | jq .payload
+  griot journal events alarm-user/ann --json | jq .data
   griot journal state order/01981c2e-7d3a-7000-8000-000000000001 --seq 3
   griot journal state alarm-user/ann --at 2026-01-31T12:00:00Z
   griot journal verify --data-dir /var/lib/griot
   griot journal stats --journal postgres://griot@db.internal/griot
+  griot journal copy --from embedded:/var/lib/griot --to postgres://griot@db.internal/griot
 
 Exit codes: 0 done, 1 it could not be done or something is wrong, 2 a flag or a value is wrong.")]
 pub(crate) struct Arguments {
@@ -47,6 +49,7 @@ enum What {
     State(state::State),
     Verify(survey::Verify),
     Stats(survey::Stats),
+    Copy(copy::Copy),
 }
 
 /// Which journal.
@@ -107,6 +110,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             What::State(state) => state.run().await,
             What::Verify(verify) => verify.run().await,
             What::Stats(stats) => stats.run().await,
+            What::Copy(copy) => copy.run().await,
         }
     };
     let done = tokio::select! {

@@ -13,6 +13,7 @@ mod log;
 mod metrics;
 mod payload;
 mod publish;
+mod read_model;
 mod serve;
 mod server;
 mod services;
@@ -79,7 +80,7 @@ Examples:
   griot verify alarms                           whether the alarms keep their promises
   griot publish greetings '{\"text\":\"hello\"}'  to the embedded broker of `griot serve` on this machine
   griot subscribe greetings                     prints each message as a line of JSON
-  griot journal stats                           what a journal holds; streams, events, state, verify
+  griot journal stats                           what a journal holds; streams, events, state, verify, copy
 
 Exit codes: 0 done, 1 it could not be done, 2 a flag, a configuration key or a value is wrong.";
 

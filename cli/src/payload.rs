@@ -28,6 +28,21 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// The JSON, if it is JSON.
+    pub(crate) fn json(&self) -> Option<&RawValue> {
+        self.json.as_deref()
+    }
+
+    /// The text, if it is text and no JSON.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.text
+    }
+
+    /// The bytes in base64, if they are no text.
+    pub(crate) fn base64(&self) -> Option<&str> {
+        self.base64.as_deref()
+    }
+
     /// For people: on one line, and without what a terminal would take for a command.
     pub(crate) fn one_line(&self) -> String {
         match (&self.json, self.text, &self.base64) {

@@ -14,6 +14,7 @@ use griot::journal::{DirectoryLock, Files, JournalError, SeqRange};
 use griot::journals::Opened;
 use griot::{Drained, EntityError, Griot};
 use griot_alarms::{Alarms, AlarmsConfig};
+use griot_carts::{Carts, CartsConfig};
 use griot_orders::backends::{Authorities, Simulation};
 use griot_orders::{Backends, Orders, OrdersConfig};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -21,6 +22,7 @@ use utoipa::openapi::{Info, OpenApi, Paths};
 
 use crate::broker::{self, BrokerUrl};
 use crate::failure::Failure;
+use crate::read_model;
 use crate::settings::{self, Service, Settings};
 
 /// How long a broker or a journal may take to say that it is there.
@@ -36,6 +38,7 @@ pub(crate) struct Services {
     broker: Arc<dyn Broker>,
     orders: Option<Orders>,
     alarms: Option<Alarms>,
+    carts: Option<Carts>,
     /// Whether other processes reach the broker through this one only.
     is_embedded: bool,
     /// Of the data directory, where the journal, being elsewhere, does not hold it.
@@ -81,7 +84,9 @@ impl Services {
         directory: Option<Arc<DirectoryLock>>,
     ) -> Result<Self, Failure> {
         let runs = |service| settings.services.contains(&service);
-        let Opened { journal, snapshots } = open(settings).await?;
+        let Opened {
+            journal, snapshots, ..
+        } = open(settings).await?;
         let mut builder = Griot::builder(journal, snapshots);
         let url = &settings.broker;
         let open = || events::open(url.as_str(), builder.journal());
@@ -99,6 +104,9 @@ impl Services {
         if runs(Service::Alarms) {
             builder = Alarms::register(builder, &config);
         }
+        if runs(Service::Carts) {
+            builder = Carts::register(builder, &CartsConfig::default());
+        }
         let griot = builder.start().await.map_err(|error| match error {
             EntityError::Journal(source @ JournalError::Unreachable(_)) => {
                 settings.journal.failed(&settings.data_dir, source)
@@ -111,11 +119,18 @@ impl Services {
             let start = || Alarms::start(griot.clone(), Arc::clone(&broker), config.clone());
             alarms = Some(once_reached(url, start).await?);
         }
+        let mut carts = None;
+        if runs(Service::Carts) {
+            let target = read_model::open(settings, Carts::tables()).await?;
+            let started = Carts::start(griot.clone(), target).await;
+            carts = Some(started.map_err(|error| read_model::failed(settings, error))?);
+        }
         Ok(Self {
             griot,
             broker,
             orders,
             alarms,
+            carts,
             is_embedded: url.is_embedded(),
             _directory: directory,
         })
@@ -135,6 +150,10 @@ impl Services {
         if let Some(alarms) = &self.alarms {
             routes = routes.merge(alarms.router());
             description.merge(Alarms::openapi());
+        }
+        if let Some(carts) = &self.carts {
+            routes = routes.merge(carts.router());
+            description.merge(Carts::openapi());
         }
         if self.is_embedded {
             routes = routes.merge(griot_remote::serve(Arc::clone(&self.broker)));
@@ -156,6 +175,12 @@ impl Services {
         }
         if let Some(alarms) = &self.alarms {
             alarms.ready()?;
+        }
+        if let Some(carts) = &self.carts {
+            let ready = timeout(CHECK_MAX, carts.ready()).await;
+            ready.unwrap_or_else(|_| {
+                Err(format!("the read model: no answer within {CHECK_MAX:?}"))
+            })?;
         }
         let broker = async { self.broker.check().await.map_err(|error| error.in_full()) };
         let journal = async {
@@ -189,6 +214,11 @@ impl Services {
             let left = end.saturating_duration_since(Instant::now());
             // First, since its handlers ask entities.
             alarms.drain(left).await;
+        }
+        if let Some(carts) = &self.carts {
+            let left = end.saturating_duration_since(Instant::now());
+            // Before the journal that it reads is closed.
+            carts.drain(left).await;
         }
         let left = end.saturating_duration_since(Instant::now());
         let drained = self.griot.drain(left).await;

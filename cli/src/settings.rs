@@ -19,6 +19,7 @@ use crate::broker::BrokerUrl;
 use crate::failure::Failure;
 use crate::journal::JournalUrl;
 use crate::log::Format;
+use crate::read_model::ReadModelUrl;
 use crate::span::Span;
 use crate::url::UrlParser;
 use values::text;
@@ -30,7 +31,7 @@ pub(crate) use values::{Address, Backends, base_url};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
     /// Which services to run
-    #[arg(value_name = "SERVICE", value_enum, default_values_t = [Service::Orders, Service::Alarms])]
+    #[arg(value_name = "SERVICE", value_enum, default_values_t = [Service::Orders, Service::Alarms, Service::Carts])]
     pub(crate) services: Vec<Service>,
 
     /// Address to listen on; port 0 picks a free one
@@ -78,6 +79,17 @@ pub(crate) struct Settings {
     )]
     #[serde(with = "text")]
     pub(crate) broker: BrokerUrl,
+
+    /// Where the read model is, whose tables other programs may query: a file of SQLite, `sqlite://PATH`, or
+    /// `postgres://HOST[:PORT]/DATABASE`; `read-model.sqlite` in the data directory unless said
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "GRIOT_READ_MODEL",
+        hide_env_values = true,
+        value_parser = UrlParser::<ReadModelUrl>::new(),
+    )]
+    pub(crate) read_model: Option<ReadModelUrl>,
 
     /// Base URL of the seven order backends, http:// or https://, without user or password; proxies
     /// that the environment names are not used; `simulated` plays them in this process
@@ -198,6 +210,8 @@ pub(crate) enum Service {
     Orders,
     /// Alarms of users, told in digests.
     Alarms,
+    /// Carts, and a list of the items in all of them.
+    Carts,
 }
 
 impl Settings {
@@ -206,6 +220,7 @@ impl Settings {
         let name = |service: &Service| match service {
             Service::Orders => "`orders`",
             Service::Alarms => "`alarms`",
+            Service::Carts => "`carts`",
         };
         let names: Vec<_> = self.services.iter().map(name).collect();
         names.join(" and ")
@@ -332,7 +347,10 @@ mod tests {
         assert_eq!(settings.backend_latency.to_string(), "1ms");
         assert_eq!(settings.log_format, Format::Json);
         assert_eq!(settings.drain_deadline.to_string(), "20s");
-        assert_eq!(settings.services, [Service::Orders, Service::Alarms]);
+        assert_eq!(
+            settings.services,
+            [Service::Orders, Service::Alarms, Service::Carts]
+        );
     }
 
     #[test]

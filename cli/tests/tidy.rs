@@ -29,7 +29,7 @@ const FLOORS: [&[&str]; 9] = [
     ],
     &["griot"],
     &["griot-testkit"],
-    &["griot-alarms", "griot-orders", "rides"],
+    &["griot-alarms", "griot-carts", "griot-orders", "rides"],
     &["griot-cli", "griot-benches"],
 ];
 

@@ -5,8 +5,8 @@ mod rig;
 
 use std::sync::Arc;
 
-use griot_journal::{Journal, SnapshotStore};
-use griot_testkit::{JournalFactory, SnapshotFactory};
+use griot_journal::{Archive, Journal, SnapshotStore};
+use griot_testkit::{ArchiveFactory, JournalFactory, SnapshotFactory};
 
 /// A schema of its own.
 struct Place(String);
@@ -19,6 +19,12 @@ impl Place {
 
 impl JournalFactory for Place {
     async fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(rig::connect(&self.0).await)
+    }
+}
+
+impl ArchiveFactory for Place {
+    async fn open(&self) -> Arc<dyn Archive> {
         Arc::new(rig::connect(&self.0).await)
     }
 }
@@ -41,5 +47,6 @@ macro_rules! place {
 griot_testkit::journal_read_suite!(place!());
 griot_testkit::journal_append_suite!(place!());
 griot_testkit::journal_tail_suite!(place!());
+griot_testkit::journal_archive_suite!(place!());
 griot_testkit::journal_reopen_suite!(place!());
 griot_testkit::snapshot_suite!(place!());

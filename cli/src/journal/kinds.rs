@@ -4,6 +4,7 @@ use griot::core::{Entity, Seq};
 use griot::journal::BoxFuture;
 use griot::{EntityError, Griot, Moment};
 use griot_alarms::user::User;
+use griot_carts::cart::Cart;
 use griot_orders::order::Order;
 use serde_json::Value;
 
@@ -12,9 +13,12 @@ pub(super) type Recite =
     fn(Griot, String, Moment) -> BoxFuture<'static, Result<Option<(Value, Seq)>, EntityError>>;
 
 /// Each kind, and how it is recited. One line for each entity of a service.
-const KINDS: [(&str, Recite); 2] = [
+const KINDS: [(&str, Recite); 3] = [
     (Order::KIND, |griot, id, moment| {
         Box::pin(recite::<Order>(griot, id, moment))
+    }),
+    (Cart::KIND, |griot, id, moment| {
+        Box::pin(recite::<Cart>(griot, id, moment))
     }),
     (User::KIND, |griot, id, moment| {
         Box::pin(recite::<User>(griot, id, moment))

@@ -6,6 +6,7 @@ use clap::Args;
 use griot::core::{EntityId, Seq, Timestamp};
 use griot::journal::{RecordedEvent, SeqRange};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{Which, entity};
 use crate::failure::Failure;
@@ -59,7 +60,7 @@ impl Streams {
 #[command(after_help = "\
 Examples:
   griot journal events alarm-user/ann
-  griot journal events alarm-user/ann --json | jq .payload")]
+  griot journal events alarm-user/ann --json | jq .data")]
 pub(super) struct Events {
     /// KIND/ID, as `griot journal streams` prints it
     #[arg(value_name = "ENTITY", value_parser = entity)]
@@ -84,8 +85,12 @@ struct Line<'a> {
     version: u16,
     tags: &'a [String],
     metadata: &'a [(String, String)],
-    #[serde(flatten)]
-    payload: Payload<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<&'a str>,
 }
 
 impl Events {
@@ -137,7 +142,9 @@ impl Events {
             version: recorded.event.version,
             tags: &recorded.event.tags,
             metadata: &recorded.metadata,
-            payload,
+            data: payload.json(),
+            text: payload.text(),
+            base64: payload.base64(),
         };
         // Nothing in it can fail to be written; an event is never passed over in silence.
         serde_json::to_string(&line).unwrap_or_else(|error| error.to_string())

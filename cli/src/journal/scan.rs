@@ -1,10 +1,9 @@
 //! Reading a whole journal, with a bar.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use griot::core::{Epoch, Offset};
-use griot::journal::{AppendError, Batch, Filter, Journal, JournalError, RecordedEvent, ShardId};
+use griot::core::Offset;
+use griot::journal::{Filter, Journal, JournalError, RecordedEvent, last_offset};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Events that are read at a time.
@@ -18,24 +17,6 @@ pub(super) fn bar(of: u64, what: &str) -> ProgressBar {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
-}
-
-/// The offset of the last event: what an append of nothing is told.
-pub(super) async fn last_offset(journal: &dyn Journal) -> Result<Offset, JournalError> {
-    let nothing = Batch {
-        shard: ShardId {
-            kind: "griot".into(),
-            number: 0,
-        },
-        epoch: Epoch(0),
-        appends: Vec::new(),
-    };
-    let appended = journal.append(Arc::new(nothing)).await;
-    let appended = appended.map_err(|error| match error {
-        AppendError::Refused(error) | AppendError::Unknown(error) => error,
-        other => JournalError::Store(Arc::new(other)),
-    })?;
-    Ok(appended.last_offset)
 }
 
 /// Shows `each` event up to the one that is the last now, in order. What comes while it reads is left out.

@@ -79,7 +79,7 @@ async fn everything_is_shown(data: &Path, journal: &str) {
             (Some(&*id), Some(seq))
         );
         assert!(
-            line["payload"].is_object() || line["payload"].is_string(),
+            line["data"].is_object() || line["data"].is_string(),
             "{line}"
         );
     }

@@ -11,6 +11,8 @@ mod alarms;
 mod audit;
 mod backends;
 mod bad_input;
+mod carts;
+mod copying;
 mod full_disk;
 mod journals;
 mod kill_loop;

@@ -7,8 +7,10 @@
 //! [`EmbeddedLog`] is the journal in a directory of this machine, [`MemoryJournal`] the one that
 //! dies with its process. [`EmbeddedSnapshots`] keeps snapshots beside the log. Everything that the former does to a disk goes through [`Storage`].
 
-mod directory;
 pub mod adapter;
+mod archive;
+mod copy;
+mod directory;
 mod embedded;
 mod error;
 mod index;
@@ -20,6 +22,8 @@ mod snapshot;
 mod snapshots;
 mod storage;
 
+pub use archive::{Archive, Kept, Mark, Remains};
+pub use copy::{Copied, CopyError, copy, last_offset};
 pub use directory::DirectoryLock;
 pub use embedded::{
     BATCH_BYTES_MAX, EmbeddedLog, FIRST_SEGMENT_BYTES, FRAME_BYTES, Options, PAGE_COMMITS_MAX,

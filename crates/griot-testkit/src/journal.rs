@@ -1,6 +1,7 @@
-//! The suites for journals: Read, Append, Tail, and Reopen for those that outlive their process.
+//! The suites for journals: Read, Append, Tail, Archive, and Reopen for those that outlive their process.
 
 pub mod append;
+pub mod archive;
 mod history;
 pub mod read;
 pub mod reopen;
@@ -66,6 +67,19 @@ macro_rules! journal_append_suite {
             a_sequence_near_the_maximum_is_answered,
             metadata_and_trace_context_come_back,
             every_kind_of_effect_comes_back,
+        }
+    };
+}
+
+/// Tests what it takes to carry a journal elsewhere: one test per case of
+/// [`archive`](crate::journal::archive).
+#[macro_export]
+macro_rules! journal_archive_suite {
+    ($factory:expr) => {
+        $crate::cases! { $factory; $crate::journal::archive;
+            everything_appended_comes_back_whole_in_order,
+            what_is_deleted_is_told,
+            shards_are_told_with_their_epochs,
         }
     };
 }

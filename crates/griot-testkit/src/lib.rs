@@ -45,8 +45,8 @@ mod toxiproxy;
 pub use authority::{Authority, Clients};
 pub use disk::{Fault, PowerCut, SimDisk};
 pub use factory::{
-    BrokerFactory, BrokerNetwork, BrokerServer, End, JournalFactory, LATE, SnapshotFactory,
-    Trouble, Way, run,
+    ArchiveFactory, BrokerFactory, BrokerNetwork, BrokerServer, End, JournalFactory, LATE,
+    SnapshotFactory, Trouble, Way, run,
 };
 pub use logs::Logs;
 pub use port::free_address;

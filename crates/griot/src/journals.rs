@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use griot_journal::{
-    EmbeddedLog, EmbeddedSnapshots, Journal, JournalError, Options, SnapshotStore,
+    Archive, EmbeddedLog, EmbeddedSnapshots, Journal, JournalError, Options, SnapshotStore,
 };
 #[cfg(feature = "postgres")]
 use griot_postgres::{PostgresJournal, PostgresOptions};
@@ -33,6 +33,8 @@ pub struct Opened {
     pub journal: Arc<dyn Journal>,
     /// The snapshots.
     pub snapshots: Arc<dyn SnapshotStore>,
+    /// The journal again, where all of it can be carried to another.
+    pub archive: Option<Arc<dyn Archive>>,
 }
 
 impl fmt::Debug for Opened {
@@ -42,12 +44,13 @@ impl fmt::Debug for Opened {
 }
 
 impl Opened {
-    /// One that is both.
+    /// One that is all of it.
     #[cfg(feature = "postgres")]
-    fn both<J: Journal + SnapshotStore>(journal: J) -> Self {
+    fn all<J: Archive + SnapshotStore>(journal: J) -> Self {
         let journal = Arc::new(journal);
         Self {
             snapshots: Arc::clone(&journal) as Arc<dyn SnapshotStore>,
+            archive: Some(Arc::clone(&journal) as Arc<dyn Archive>),
             journal,
         }
     }
@@ -77,7 +80,7 @@ pub async fn open(url: &str, directory: &Path) -> Result<Opened, JournalError> {
     match scheme(url) {
         _ if url == EMBEDDED => embedded(directory).await,
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => Ok(Opened::both(PostgresJournal::connect(url).await?)),
+        "postgres" | "postgresql" => Ok(Opened::all(PostgresJournal::connect(url).await?)),
         _ => Err(unknown(url)),
     }
 }
@@ -110,8 +113,10 @@ async fn embedded(directory: &Path) -> Result<Opened, JournalError> {
         if journal.stats().events == 0 && !snapshots.is_empty() {
             return Err(JournalError::Missing { path: directory });
         }
+        let journal = Arc::new(journal);
         Ok(Opened {
-            journal: Arc::new(journal),
+            archive: Some(Arc::clone(&journal) as Arc<dyn Archive>),
+            journal,
             snapshots: Arc::new(snapshots),
         })
     });

@@ -4,7 +4,7 @@
 //! This crate is the face: it gathers what an application needs from `griot-core` (the words),
 //! `griot-journal` (where it becomes durable) and `griot-entity` (what runs it). In-memory actors
 //! stand in [`actor`]; messages of brokers in `events` (feature `events`); what HTTP services share in
-//! `http` (feature `http`).
+//! `http` (feature `http`); read models in `projection` and `sql` (feature `read-models`).
 //!
 //! An entity **decides**. Its **events** say what happened; its **effects** say what must happen
 //! next. Reply, events and effects become durable in one append, and nothing is visible before that.
@@ -89,6 +89,10 @@ pub use griot_entity::{
     EntityError, EntityRef, Griot, GriotBuilder, Limits, Moment, Publish, PublishError,
 };
 pub use griot_journal as journal;
+#[cfg(feature = "read-models")]
+pub use griot_projection as projection;
+#[cfg(feature = "read-models")]
+pub use griot_sql as sql;
 
 /// Begins with the journal and the snapshots in `directory`, which is made where it is missing. [`journals::open`]
 /// opens those that a URL names.
@@ -99,8 +103,9 @@ pub use griot_journal as journal;
 /// has, that cannot be written, or whose log does not check out. [`JournalError::Missing`] also
 /// where there are snapshots of entities, and no log or one without a single event.
 pub async fn open(directory: impl Into<PathBuf>) -> Result<GriotBuilder, JournalError> {
-    let journals::Opened { journal, snapshots } =
-        journals::open(journals::EMBEDDED, &directory.into()).await?;
+    let journals::Opened {
+        journal, snapshots, ..
+    } = journals::open(journals::EMBEDDED, &directory.into()).await?;
     Ok(Griot::builder(journal, snapshots))
 }
 
