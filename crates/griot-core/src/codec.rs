@@ -17,6 +17,7 @@ macro_rules! no_other_shape {
 
 mod decode;
 mod encode;
+mod names;
 mod text;
 
 use bytes::{Bytes, BytesMut};
@@ -64,6 +65,12 @@ pub fn decode_event<T: DeserializeOwned>(name: &str, payload: &[u8]) -> Result<T
         name: name.to_owned(),
         reason: error.to_string(),
     })
+}
+
+/// The names that events of an enum are recorded under; none of a type that is a struct, which has its own
+/// name, or that reads itself by code of its own.
+pub fn event_names<T: DeserializeOwned>() -> &'static [&'static str] {
+    names::of::<T>()
 }
 
 /// Writes a value as JSON.
@@ -123,6 +130,13 @@ mod tests {
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Fell;
+
+    #[test]
+    fn the_names_of_an_enums_events_are_known_without_a_value() {
+        let names = ["Opened", "Named", "Moved", "Filled", "Shut"];
+        assert_eq!(event_names::<Happened>(), names);
+        assert_eq!(event_names::<Rang>(), [] as [&str; 0]);
+    }
 
     fn there_and_back<T>(event: T, name: &str, payload: &str)
     where

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Cx;
+use crate::{Cx, Upcast};
 
 /// Something that happened to an entity, in the past tense: `OrderPlaced`.
 ///
@@ -13,9 +13,40 @@ use crate::Cx;
 /// payload is the variant's content as JSON. A struct is recorded under its own name. A field may be
 /// serialised more than once for one record, and must give the same each time.
 pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The version of the payload's shape that is written today, stored with each event.
+    /// The version of the payload's shape that is written today, stored with each event. The test helper
+    /// `griot_testkit::EventsLock` notices a shape that changed without a new one.
     fn version(&self) -> u16 {
         1
+    }
+
+    /// Leads an event of an older shape, or of a name that is no more, one step on towards today's; it is
+    /// called again until it changes nothing. A new shape is a normal day: raise the [version](Event::version),
+    /// and say here what makes the new shape of the one before.
+    ///
+    /// ```
+    /// # use griot_core::{Event, Upcast};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// enum Ledger { Paid { cents: i64, currency: String } }
+    ///
+    /// impl Event for Ledger {
+    ///     fn version(&self) -> u16 {
+    ///         match self { Self::Paid { .. } => 2 }
+    ///     }
+    ///     fn upcast(event: Upcast<'_>) -> Upcast<'_> {
+    ///         match (event.name(), event.version()) {
+    ///             ("Debited", 1) => event.renamed("Paid", 1),
+    ///             ("Paid", 1) => event.to(2, |paid| paid["currency"] = "EUR".into()),
+    ///             _ => event,
+    ///         }
+    ///     }
+    /// }
+    /// # let read: Ledger = griot_core::read_event("Debited", 1, br#"{"cents":7}"#)?;
+    /// # let Ledger::Paid { currency, .. } = read;
+    /// # assert_eq!(currency, "EUR");
+    /// # Ok::<(), griot_core::CoreError>(())
+    /// ```
+    fn upcast(event: Upcast<'_>) -> Upcast<'_> {
+        event
     }
 
     /// Words to find this event by when the journal is read across entities.

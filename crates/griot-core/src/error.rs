@@ -44,7 +44,7 @@ pub enum CoreError {
     },
     /// Recorded bytes do not fit the type that should read them.
     #[error(
-        "the recorded {name:?} cannot be decoded: {reason}; keep the old shape readable, for example with a serde default"
+        "the recorded {name:?} cannot be decoded: {reason}; keep the old shape readable, by an upcast or a serde default"
     )]
     Decode {
         /// The recorded name.

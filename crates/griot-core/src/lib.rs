@@ -48,6 +48,7 @@ mod entity;
 mod error;
 mod id;
 mod time;
+mod upcast;
 
 pub use context::{Cx, Decision};
 pub use effect::{
@@ -57,3 +58,4 @@ pub use entity::{Entity, Event, Handle, Never};
 pub use error::CoreError;
 pub use id::{EntityId, Epoch, Offset, Seq, shard_of, stable_hash};
 pub use time::Timestamp;
+pub use upcast::{Upcast, read_event};

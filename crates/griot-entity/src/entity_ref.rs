@@ -165,7 +165,8 @@ impl<E: Entity, C> Ask<'_, E, C> {
         self
     }
 
-    /// Keeps text beside the command's events, such as a trace context.
+    /// Keeps text beside the command's events, such as a trace context. What the entity publishes in
+    /// this decision has it as a header, unless it has one of that name.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.terms.metadata.push((name.into(), value.into()));
         self

@@ -85,7 +85,7 @@ impl Griot {
                 if matches!(moment, Moment::At(at) if event.at > at) {
                     return Ok(found(recited));
                 }
-                evolve(&mut recited.state, &event.event.name, &event.event.payload)?;
+                evolve(&mut recited.state, &event.event)?;
                 recited.seq = event.seq;
             }
             tokio::task::yield_now().await;

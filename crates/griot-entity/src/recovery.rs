@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use griot_core::{
-    CoreError, EffectId, EffectRecord, Entity, EntityId, Seq, Timestamp, codec, stable_hash,
+    CoreError, EffectId, EffectRecord, Entity, EntityId, Seq, Timestamp, codec, read_event,
+    stable_hash,
 };
-use griot_journal::{Commit, Journal, JournalError, Snapshot, SnapshotBounds, SnapshotStore};
+use griot_journal::{
+    Commit, EventRecord, Journal, JournalError, Snapshot, SnapshotBounds, SnapshotStore,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Limits;
@@ -217,7 +220,7 @@ impl<E: Entity> Recovered<E> {
                 let expected = self.seq.next();
                 return Err(RecoveryError::Gap { expected });
             }
-            evolve(&mut self.state, &event.name, &event.payload)?;
+            evolve(&mut self.state, event)?;
             self.seq = seq;
             self.effects_at_seq = 0;
         }
@@ -244,13 +247,9 @@ impl<E: Entity> Recovered<E> {
 }
 
 /// Takes a recorded event into a state; a panic is an error.
-pub(crate) fn evolve<E: Entity>(
-    state: &mut E,
-    name: &str,
-    payload: &[u8],
-) -> Result<(), RecoveryError> {
+pub(crate) fn evolve<E: Entity>(state: &mut E, event: &EventRecord) -> Result<(), RecoveryError> {
     let evolving = AssertUnwindSafe(|| {
-        let event: E::Event = codec::decode_event(name, payload)?;
+        let event: E::Event = read_event(&event.name, event.version, &event.payload)?;
         state.evolve(&event);
         Ok(())
     });

@@ -1,6 +1,7 @@
 //! The suites that every journal, snapshot store and broker of griot passes, for you to run against yours,
 //! a simulated disk that fails in every way a disk can, a network to disturb, what a test of its own does
-//! with a broker ([`probe`]), and what a test's thread logs.
+//! with a broker ([`probe`]), and what a test's thread logs. For entities: [`EventsLock`] and [`refold`], by
+//! which what was recorded stays readable.
 //!
 //! A journal's tests are one macro call per suite; each case is a test of its own, whose name is
 //! the promise it checks:
@@ -28,6 +29,7 @@
 mod authority;
 pub mod broker;
 mod disk;
+mod events_lock;
 mod factory;
 pub mod journal;
 mod logs;
@@ -37,13 +39,16 @@ pub mod projection;
 mod relay;
 mod services;
 mod setting;
+mod shape;
 pub mod snapshots;
+mod streams;
 #[cfg(feature = "toxiproxy")]
 mod toxiproxy;
 
 #[cfg(feature = "tls")]
 pub use authority::{Authority, Clients};
 pub use disk::{Fault, PowerCut, SimDisk};
+pub use events_lock::EventsLock;
 pub use factory::{
     ArchiveFactory, BrokerFactory, BrokerNetwork, BrokerServer, End, JournalFactory, LATE,
     SnapshotFactory, Trouble, Way, run,
@@ -53,5 +58,6 @@ pub use port::free_address;
 pub use relay::{Network, Relay};
 pub use services::Services;
 pub use setting::setting;
+pub use streams::refold;
 #[cfg(feature = "toxiproxy")]
 pub use toxiproxy::{ToxicBroker, ToxicProxy};

@@ -67,7 +67,11 @@ impl Handle<Read> for Meter {
 
 /// A message of `id` in the topic `readings`, as a broker would give it.
 fn message(id: &str, units: u64) -> Message {
-    Message::new(Content {
+    Message::new(content(id, units))
+}
+
+fn content(id: &str, units: u64) -> Content {
+    Content {
         topic: "readings".to_owned(),
         key: None,
         headers: Headers::from_iter([("message-id", id.to_owned())]),
@@ -76,7 +80,7 @@ fn message(id: &str, units: u64) -> Message {
         offset: 0,
         published_at: None,
         redelivered: 0,
-    })
+    }
 }
 
 async fn start(journal: Arc<dyn Journal>) -> (Griot, Arc<dyn Broker>) {
@@ -250,6 +254,41 @@ async fn g6_what_an_entity_publishes_reaches_the_broker_in_order_under_a_stable_
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 100);
+}
+
+#[tokio::test]
+async fn what_an_entity_publishes_is_in_the_trace_of_the_message_it_was_asked_for() {
+    let (griot, broker) = start(Arc::new(MemoryJournal::new())).await;
+    let router: Router = Router::new()
+        .on("readings", read_once)
+        .layer(DefaultStack::default())
+        .with_state(griot.clone());
+    let mut content = content("m1", 3);
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    content
+        .headers
+        .push("traceparent", format!("00-{trace}-b7ad6b7169203331-01"));
+    content.headers.push("tracestate", "vendor=1");
+    content.headers.push("correlation-id", "c-7");
+    let answer = router.oneshot(Message::new(content)).await;
+    assert_eq!(answer, Ok(Answer::Ack));
+    let totals = Subscription {
+        topics: vec!["totals".to_owned()],
+        group: "display".to_owned(),
+        in_flight_max: 1,
+        order: Order::PerKey,
+    };
+    let mut source = broker.subscribe(totals).await.unwrap();
+    let incoming = tokio::time::timeout(Duration::from_mins(1), source.next());
+    let Some(Ok(Incoming::Delivery(delivery))) = incoming.await.unwrap() else {
+        panic!("the broker is open")
+    };
+    let headers = delivery.event.headers();
+    let parent = headers.get("traceparent").unwrap();
+    assert!(parent.contains(trace), "{parent}");
+    assert_eq!(headers.get("tracestate"), Some("vendor=1"));
+    assert_eq!(headers.get("correlation-id"), Some("c-7"));
+    assert_eq!(headers.get("unit"), Some("kWh"), "its own");
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use crate::index::{Index, Query, Summary, UnknownAfter};
 use crate::order::{Order, OrderEvent};
 use futures_util::FutureExt;
-use griot::core::{Entity, Offset, codec};
-use griot::journal::{Filter, Journal, JournalError, RecordedEvent};
+use griot::core::{Entity, Offset, read_event};
+use griot::journal::{EventRecord, Filter, Journal, JournalError, RecordedEvent};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -131,8 +131,13 @@ pub(crate) fn tip_beyond(journal: &dyn Journal, reached: Offset) -> Option<Offse
 
 /// An event this program cannot read is left out of the list, loudly; the order itself says why.
 fn read(recorded: &RecordedEvent) -> Option<(Uuid, OrderEvent)> {
-    let event = codec::decode_event(&recorded.event.name, &recorded.event.payload);
-    let event = event
+    let EventRecord {
+        name,
+        version,
+        payload,
+        ..
+    } = &recorded.event;
+    let event = read_event(name, *version, payload)
         .inspect_err(|error| tracing::error!(entity = %recorded.entity, seq = %recorded.seq, %error, "the list of orders leaves out an event"))
         .ok()?;
     Some((Uuid::try_parse(recorded.entity.id()).ok()?, event))
@@ -142,7 +147,6 @@ fn read(recorded: &RecordedEvent) -> Option<(Uuid, OrderEvent)> {
 mod tests {
     use super::*;
     use griot::core::{EntityId, Seq, Timestamp};
-    use griot::journal::EventRecord;
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     fn completed(offset: u64) -> RecordedEvent {

@@ -43,11 +43,12 @@ pub(super) fn write<E: Entity>(
             reply: guarded("a reply", || delivery.recorded_answer())?,
         }),
     };
+    let metadata = delivery.metadata();
     let is_cancelled = |effect: &EffectRecord| decision.cancelled.contains(&effect.id);
     let effects = (slot.effects_at_seq..).zip(&decision.effects);
     let effects = effects.map(|(n, effect)| EffectRecord {
         id: EffectId { seq: slot.seq, n },
-        effect: effect.clone(),
+        effect: with_headers(effect.clone(), &metadata),
     });
     let cancelled = decision.cancelled.iter().copied();
     let cancelled = cancelled.filter(|effect| slot.is_unsettled(*effect));
@@ -59,7 +60,7 @@ pub(super) fn write<E: Entity>(
         effects: effects.filter(|effect| !is_cancelled(effect)).collect(),
         settled: delivery.settles().into_iter().chain(cancelled).collect(),
         answer,
-        metadata: delivery.metadata(),
+        metadata,
     };
     let bytes = bytes(&append);
     if bytes > bytes_max {
@@ -69,6 +70,22 @@ pub(super) fn write<E: Entity>(
         });
     }
     Ok((append, bytes))
+}
+
+/// A publication goes on with what its command came with.
+fn with_headers(mut effect: Effect, metadata: &[(String, String)]) -> Effect {
+    if let Effect::Publication(publication) = &mut effect {
+        let headers = &mut publication.headers;
+        for (name, value) in metadata {
+            if !headers
+                .iter()
+                .any(|(own, _)| own.eq_ignore_ascii_case(name))
+            {
+                headers.push((name.clone(), value.clone()));
+            }
+        }
+    }
+    effect
 }
 
 fn events<E: Entity>(

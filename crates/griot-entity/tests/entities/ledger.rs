@@ -197,7 +197,7 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
-pub(crate) async fn start_on(journal: Arc<dyn Journal>, entities: Entities<Ledger>) -> Griot {
+pub(crate) async fn start_on<E: Entity>(journal: Arc<dyn Journal>, entities: Entities<E>) -> Griot {
     Griot::builder(journal, Arc::new(MemoryJournal::new()))
         .entity(entities)
         .start()

@@ -79,6 +79,21 @@ async fn g6_a_publication_goes_out_once_under_its_stable_id_and_its_entitys_key(
 }
 
 #[tokio::test]
+async fn a_publication_has_what_its_command_came_with_as_headers() {
+    let journal = Arc::new(MemoryJournal::new());
+    let published = Published::default();
+    let (_open, open) = watch::channel(true);
+    let griot = start_publishing(&journal, publisher(&published, open)).await;
+    let alice = ledger(&griot, "alice");
+    let ask = alice.ask(Want::Publish("totals".into()));
+    ask.metadata("traceparent", "00-1-2-01").await.unwrap();
+    settled(&griot).await;
+    let out = published.lock().unwrap().clone();
+    let headers = [("traceparent".to_owned(), "00-1-2-01".to_owned())];
+    assert_eq!(out[0].1.headers, headers);
+}
+
+#[tokio::test]
 async fn g6_a_publication_that_fails_holds_back_its_entitys_later_ones_and_nobody_elses() {
     let journal = Arc::new(MemoryJournal::new());
     let published = Published::default();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use griot_core::Seq;
-use griot_entity::{AskError, Limits};
+use griot_core::{Entity, Event, Seq, Upcast};
+use griot_entity::{AskError, Entities, Limits, Moment};
 use griot_journal::{EmbeddedLog, MemoryJournal, Options};
 
 use crate::gate::Gate;
@@ -169,4 +169,88 @@ async fn g1_many_entities_recover_at_once_from_a_journal_that_bounds_its_reads()
             .into_iter()
             .all(|answer| answer == Ok(2))
     );
+}
+
+/// A wallet as it was written first.
+mod before {
+    use griot_core::{Cx, Entity, Event, Handle, Never};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Default, Serialize, Deserialize)]
+    pub(super) struct Wallet {}
+
+    #[derive(Serialize, Deserialize)]
+    pub(super) enum Moved {
+        Put { euros: i64 },
+    }
+    impl Event for Moved {}
+
+    impl Entity for Wallet {
+        const KIND: &'static str = "wallet";
+        type Event = Moved;
+        fn evolve(&mut self, _: &Moved) {}
+    }
+
+    #[derive(Serialize)]
+    pub(super) struct Put(pub(super) i64);
+    impl Handle<Put> for Wallet {
+        type Reply = ();
+        type Error = Never;
+        fn decide(&self, Put(euros): Put, cx: &mut Cx<Self>) -> Result<(), Never> {
+            cx.emit(Moved::Put { euros });
+            Ok(())
+        }
+    }
+}
+
+/// The same wallet, later: it counts cents.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Wallet {
+    cents: i64,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Moved {
+    Added { cents: i64 },
+}
+
+impl Event for Moved {
+    fn version(&self) -> u16 {
+        2
+    }
+
+    fn upcast(event: Upcast<'_>) -> Upcast<'_> {
+        match (event.name(), event.version()) {
+            ("Put", 1) => event.renamed("Added", 1),
+            ("Added", 1) => event.to(2, |added| {
+                let euros = added["euros"].as_i64().unwrap_or_default();
+                *added = serde_json::json!({ "cents": euros * 100 });
+            }),
+            _ => event,
+        }
+    }
+}
+
+impl Entity for Wallet {
+    const KIND: &'static str = "wallet";
+    type Event = Moved;
+    fn evolve(&mut self, Moved::Added { cents }: &Moved) {
+        self.cents += cents;
+    }
+}
+
+#[tokio::test]
+async fn what_was_recorded_in_an_older_shape_is_recovered_and_recited_in_todays() {
+    let journal = Arc::new(MemoryJournal::new());
+    let griot = start_on(Arc::clone(&journal) as _, Entities::<before::Wallet>::new()).await;
+    let ann = griot.entity::<before::Wallet>("ann").unwrap();
+    for euros in [1, 2] {
+        ann.ask(before::Put(euros)).await.unwrap();
+    }
+    drop(griot);
+    let griot = start_on(journal, Entities::<Wallet>::new()).await;
+    let ann = griot.entity::<Wallet>("ann").unwrap();
+    assert_eq!(ann.read(|wallet, _| wallet.cents).await, Ok(300));
+    let past = griot.state_at::<Wallet>("ann", Moment::Seq(Seq(1))).await;
+    assert_eq!(past.unwrap().unwrap().0.cents, 100);
 }

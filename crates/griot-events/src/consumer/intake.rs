@@ -3,11 +3,11 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::hash::{BuildHasher as _, RandomState};
 use std::mem;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use griot_core::stable_hash;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -42,7 +42,9 @@ pub(super) struct Intake<S> {
     gatherers: HashMap<usize, mpsc::UnboundedSender<Call>>,
     gathering: JoinSet<()>,
     /// Stops what is under way of a partition; its listeners are the messages.
-    partitions: HashMap<(String, Partition), watch::Sender<bool>>,
+    partitions: HashMap<String, HashMap<Partition, watch::Sender<bool>>>,
+    /// Names the lanes.
+    hashing: RandomState,
     workers: Workers<S>,
     unheard: Unheard,
     number: u64,
@@ -79,6 +81,7 @@ where
             gatherers: HashMap::new(),
             gathering: JoinSet::new(),
             partitions: HashMap::new(),
+            hashing: RandomState::new(),
             workers: Workers::start(),
             unheard: Unheard::default(),
             number: 0,
@@ -133,7 +136,7 @@ where
 
     /// Nothing new begins; waits for what is under way.
     async fn finish(&mut self) {
-        for stop in self.partitions.values() {
+        for stop in self.partitions.values().flat_map(HashMap::values) {
             stop.send_replace(true);
         }
         tell_to_stop(&self.gatherers);
@@ -182,20 +185,11 @@ where
         self.number += 1;
         let number = self.number;
         let id = match (self.order, event.key()) {
-            (Order::PerKey, Some(key)) => {
-                let mut name = event.topic().as_bytes().to_vec();
-                name.push(0);
-                name.extend_from_slice(key);
-                stable_hash(&name)
-            }
+            (Order::PerKey, Some(key)) => self.hashing.hash_one((event.topic(), key)),
             // A lane of its own.
-            _ => stable_hash(&number.to_le_bytes()),
+            _ => self.hashing.hash_one(number),
         };
-        let partition = (event.topic().to_owned(), event.position().0);
-        let stop = self.partitions.entry(partition);
-        let stop = stop
-            .or_insert_with(|| watch::Sender::new(false))
-            .subscribe();
+        let stop = self.stop_of(event);
         let task = if self.unheard.knows(event) {
             Task::Acknowledge
         } else {
@@ -210,6 +204,18 @@ where
             stop,
             task,
         });
+    }
+
+    /// By what a message hears that its partition goes.
+    fn stop_of(&mut self, event: &Event) -> watch::Receiver<bool> {
+        let (topic, (partition, _)) = (event.topic(), event.position());
+        // Nearly always it is known, and then nothing is allocated.
+        let known = self.partitions.get(topic);
+        if let Some(stop) = known.and_then(|known| known.get(&partition)) {
+            return stop.subscribe();
+        }
+        let topic = self.partitions.entry(topic.to_owned()).or_default();
+        topic.entry(partition).or_default().subscribe()
     }
 
     /// Puts a message that is to be handled at the end of its lane.
@@ -269,7 +275,7 @@ where
     fn release(&mut self, partitions: Vec<(String, Partition)>, released: oneshot::Sender<()>) {
         let stops = partitions
             .iter()
-            .filter_map(|partition| self.partitions.remove(partition));
+            .filter_map(|(topic, partition)| self.partitions.get_mut(topic)?.remove(partition));
         let stops: Vec<_> = stops.collect();
         for stop in &stops {
             stop.send_replace(true);

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use griot_actor::Backoff;
 use griot_core::Handle;
 use griot_entity::{AskError, Griot};
+use griot_events::layer::{CORRELATION_ID, TRACEPARENT, TRACESTATE, TraceContext};
 use griot_events::{DeadLetter, Event, Failure, FromEvent, FromRef};
 use serde::Serialize;
 
@@ -18,6 +19,10 @@ use serde::Serialize;
 /// effect when the message comes again, for as long as the entity's
 /// [`Limits`](crate::Limits) keep the key. Where a handler asks one entity several times, each
 /// command has a key of its own: it has to ask in the same order each time.
+///
+/// What came of the message is connected with it: the place in its trace, and its
+/// [`CORRELATION_ID`] where it has one, are [metadata](crate::Ask::metadata) of the command, and so
+/// headers of what the entity publishes.
 ///
 /// A message that two groups hand to the same entity needs two commands with one key, and the
 /// second is [refused](Refused::KeyReused): let one of them have an entity of its own.
@@ -76,7 +81,11 @@ impl<E: griot_core::Entity> Entity<E> {
         let backoff = Backoff::default();
         let mut attempt = 0;
         loop {
-            let error = match entity.ask(command.clone()).key(&key).await {
+            let mut ask = entity.ask(command.clone()).key(&key);
+            for (name, value) in self.origin() {
+                ask = ask.metadata(name, value);
+            }
+            let error = match ask.await {
                 Ok(reply) => return Ok(reply),
                 Err(AskError::Rejected(error)) => return Err(Refused::Rejected(error)),
                 Err(AskError::KeyReused) => return Err(Refused::KeyReused),
@@ -87,6 +96,16 @@ impl<E: griot_core::Entity> Entity<E> {
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
+    }
+
+    /// What connects a command with its message.
+    fn origin(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let headers = self.event.headers();
+        let kept = |name| Some((name, headers.get(name)?.to_owned()));
+        let trace = TraceContext::current().map(|trace| (TRACEPARENT, trace.to_string()));
+        let state = trace.as_ref().and(kept(TRACESTATE));
+        let all = [trace, state, kept(CORRELATION_ID)];
+        all.into_iter().flatten()
     }
 
     /// The key of the next command for the entity `id`.

@@ -4,6 +4,7 @@
 use super::*;
 use griot::core::codec::{decode_event, encode_event};
 use griot::core::{Cx, Decision, Effect, EntityId, Handle, Seq, Timestamp};
+use griot_testkit::{EventsLock, refold};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -268,9 +269,30 @@ fn g10_a_user_with_the_most_active_alarms_refuses_a_new_one_and_goes_on_with_the
 
 /// What is stored today must be readable for ever, and people read it in histories.
 #[test]
+fn no_stored_shape_changes_without_a_new_version_and_all_of_the_past_is_read() {
+    let samples = golden().into_iter().map(|(event, _)| event);
+    EventsLock::at(concat!(env!("CARGO_MANIFEST_DIR"), "/events.lock")).check::<User>(samples);
+}
+
+#[test]
+fn recorded_users_come_to_what_they_came_to() {
+    refold::<User>(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/streams"));
+}
+
+#[test]
 fn the_stored_form_of_each_event_never_changes() {
+    for (event, stored) in golden() {
+        let (name, payload) = encode_event(&event).unwrap();
+        let text = std::str::from_utf8(&payload).unwrap();
+        assert_eq!(format!("{name} {text}"), stored);
+        assert_eq!(decode_event::<UserEvent>(name, &payload).unwrap(), event);
+    }
+}
+
+/// Events of each kind, as they are stored.
+fn golden() -> [(UserEvent, &'static str); 4] {
     let id = || "a".to_owned();
-    let golden = [
+    [
         (
             UserEvent::StatusChanged {
                 alarm_id: id(),
@@ -302,13 +324,7 @@ fn the_stored_form_of_each_event_never_changes() {
             },
             r#"DigestSent {"ActiveAlarms":[{"AlarmID":"a","Status":"WARNING","LatestChangedAt":"2026-01-31T12:00:00.000000001Z"}]}"#,
         ),
-    ];
-    for (event, stored) in golden {
-        let (name, payload) = encode_event(&event).unwrap();
-        let text = std::str::from_utf8(&payload).unwrap();
-        assert_eq!(format!("{name} {text}"), stored);
-        assert_eq!(decode_event::<UserEvent>(name, &payload).unwrap(), event);
-    }
+    ]
 }
 
 /// What can arrive: a change of status, or the wish for a digest.

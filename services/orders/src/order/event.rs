@@ -93,34 +93,68 @@ impl Event for OrderEvent {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::LineItem;
+    use crate::order::{LineItem, Order};
     use griot::core::codec::{decode_event, encode_event};
+    use griot_testkit::{EventsLock, refold};
+
+    #[test]
+    fn no_stored_shape_changes_without_a_new_version_and_all_of_the_past_is_read() {
+        let samples = golden().into_iter().map(|(event, _)| event);
+        EventsLock::at(concat!(env!("CARGO_MANIFEST_DIR"), "/events.lock")).check::<Order>(samples);
+    }
+
+    #[test]
+    fn recorded_orders_come_to_what_they_came_to() {
+        refold::<Order>(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/streams"));
+    }
 
     /// What is stored today must be readable for ever, and people read it in histories.
     #[test]
     fn the_stored_form_of_each_event_never_changes() {
+        for (event, stored) in golden() {
+            let (name, payload) = encode_event(&event).unwrap();
+            assert_eq!(
+                format!("{name} {}", std::str::from_utf8(&payload).unwrap()),
+                stored
+            );
+            assert_eq!(decode_event::<OrderEvent>(name, &payload).unwrap(), event);
+        }
+    }
+
+    fn placed(promo: Option<String>) -> OrderEvent {
+        let items = vec![LineItem {
+            id: "IT-001".into(),
+            qty: 2,
+        }];
+        OrderEvent::OrderPlaced(Placed {
+            placed_at: Timestamp::from_micros(1_000_000),
+            request: OrderRequest {
+                customer: "CUST-001".into(),
+                merchant: "MRCN-001".into(),
+                payment: "CARD-001".into(),
+                items,
+                promo,
+            },
+        })
+    }
+
+    /// Events of each kind, as they are stored.
+    fn golden() -> impl IntoIterator<Item = (OrderEvent, &'static str)> {
         let text = || "x".to_owned();
-        let request = OrderRequest {
-            customer: "CUST-001".into(),
-            merchant: "MRCN-001".into(),
-            payment: "CARD-001".into(),
-            items: vec![LineItem {
-                id: "IT-001".into(),
-                qty: 2,
-            }],
-            promo: None,
-        };
-        let placed_at = Timestamp::from_micros(1_000_000);
         let amounts = Amounts {
             subtotal: 3,
             discount: 1,
             total: 2,
         };
         let tell = Step::Tell(Audience::Merchant, Notice::OrderPlaced);
-        let golden = [
+        [
             (
-                OrderEvent::OrderPlaced(Placed { placed_at, request }),
+                placed(None),
                 r#"OrderPlaced {"placed_at":"1970-01-01T00:00:01.000000Z","customer":"CUST-001","merchant":"MRCN-001","payment":"CARD-001","items":[{"id":"IT-001","qty":2}],"promo":null}"#,
+            ),
+            (
+                placed(Some("PROM-001".into())),
+                r#"OrderPlaced {"placed_at":"1970-01-01T00:00:01.000000Z","customer":"CUST-001","merchant":"MRCN-001","payment":"CARD-001","items":[{"id":"IT-001","qty":2}],"promo":"PROM-001"}"#,
             ),
             (
                 OrderEvent::CustomerFetched { name: text() },
@@ -185,15 +219,14 @@ mod tests {
                 },
                 r#"StepFailed {"step":{"product":"i"},"reason":"x"}"#,
             ),
+            (
+                OrderEvent::StepFailed {
+                    step: Step::Invoice,
+                    reason: text(),
+                },
+                r#"StepFailed {"step":"invoice","reason":"x"}"#,
+            ),
             (OrderEvent::OrderResumed {}, "OrderResumed {}"),
-        ];
-        for (event, stored) in golden {
-            let (name, payload) = encode_event(&event).unwrap();
-            assert_eq!(
-                format!("{name} {}", std::str::from_utf8(&payload).unwrap()),
-                stored
-            );
-            assert_eq!(decode_event::<OrderEvent>(name, &payload).unwrap(), event);
-        }
+        ]
     }
 }
