@@ -24,3 +24,22 @@ pub enum CartEvent {
 }
 
 impl Event for CartEvent {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cart::Cart;
+    use griot_testkit::EventsLock;
+
+    #[test]
+    fn no_stored_shape_changes_without_a_new_version_and_all_of_the_past_is_read() {
+        let item_id = Ulid::from_parts(1_700_000_000_000, 7);
+        let added = CartEvent::ItemAdded {
+            item_id,
+            name: "milk".to_owned(),
+            created_at: Timestamp::from_micros(1_700_000_000_000_001),
+        };
+        let samples = [added, CartEvent::ItemRemoved { item_id }];
+        EventsLock::at(concat!(env!("CARGO_MANIFEST_DIR"), "/events.lock")).check::<Cart>(samples);
+    }
+}
