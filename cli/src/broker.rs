@@ -9,6 +9,7 @@ use griot::events::{self, Broker, BrokerError};
 use tokio::time::timeout;
 
 use crate::failure::Failure;
+use crate::url::shown;
 
 /// How long a broker may take to answer a command that a person waits for.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -30,13 +31,9 @@ impl BrokerUrl {
         &self.0
     }
 
-    /// Without the password that may stand before the `@`.
+    /// Without a password.
     pub(crate) fn shown(&self) -> String {
-        let Some((scheme, rest)) = self.0.split_once("://") else {
-            return self.0.clone();
-        };
-        let shown = rest.rsplit_once('@').map_or(rest, |(_, shown)| shown);
-        format!("{scheme}://{shown}")
+        shown(&self.0)
     }
 
     /// Whether it is the broker that is part of a server.
@@ -86,15 +83,4 @@ pub(crate) async fn connect(url: &BrokerUrl) -> Result<Arc<dyn Broker>, Failure>
     let connected = timeout(CONNECT_MAX, connecting).await;
     let connected = connected.unwrap_or_else(|late| Err(BrokerError::Unreachable(Arc::new(late))));
     connected.map_err(|error| failed(url, error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_not_shown() {
-        let url: BrokerUrl = "nats://me:secret@localhost:4222".parse().unwrap();
-        assert_eq!(url.shown(), "nats://localhost:4222");
-    }
 }

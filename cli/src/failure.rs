@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use griot::events::BrokerError;
+use griot::journal::{CopyError, JournalError};
+use griot::projection::ProjectionError;
 
 /// Everything that ends the program early; the text says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,32 @@ pub(crate) enum Failure {
         url: String,
         /// Why it cannot be used.
         source: BrokerError,
+    },
+    /// The journal cannot be used.
+    #[error("cannot use the journal {journal}")]
+    Journal {
+        /// Its URL, without a password, or its directory.
+        journal: String,
+        /// Why it cannot be used.
+        source: JournalError,
+    },
+    /// The read model cannot be used.
+    #[error("cannot use the read model {url}, given with --read-model or beside the journal")]
+    ReadModel {
+        /// Its URL, without a password.
+        url: String,
+        /// Why it cannot be used.
+        source: ProjectionError,
+    },
+    /// A journal could not be copied.
+    #[error("cannot copy {from} to {to}; what was copied stays, begin again to go on")]
+    Copy {
+        /// The one that is read, without a password.
+        from: String,
+        /// The one that is written.
+        to: String,
+        /// Why.
+        source: Box<CopyError>,
     },
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]

@@ -6,11 +6,14 @@
 mod backends;
 mod broker;
 mod failure;
+mod journal;
 mod limits;
 mod load;
 mod log;
 mod metrics;
+mod payload;
 mod publish;
+mod read_model;
 mod serve;
 mod server;
 mod services;
@@ -20,6 +23,7 @@ mod signals;
 mod span;
 mod subscribe;
 mod telemetry;
+mod url;
 mod verify;
 
 use std::process::ExitCode;
@@ -64,6 +68,7 @@ enum Command {
     Verify(verify::Arguments),
     Publish(publish::Arguments),
     Subscribe(subscribe::Arguments),
+    Journal(journal::Arguments),
 }
 
 const EXAMPLES: &str = "\
@@ -75,6 +80,7 @@ Examples:
   griot verify alarms                           whether the alarms keep their promises
   griot publish greetings '{\"text\":\"hello\"}'  to the embedded broker of `griot serve` on this machine
   griot subscribe greetings                     prints each message as a line of JSON
+  griot journal stats                           what a journal holds; streams, events, state, verify, copy
 
 Exit codes: 0 done, 1 it could not be done, 2 a flag, a configuration key or a value is wrong.";
 
@@ -123,6 +129,10 @@ fn run(griot: Griot, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Subscribe(arguments) => {
             log::start(griot.log_format, Level::WARN, None);
             runtime.block_on(subscribe::run(arguments))
+        }
+        Command::Journal(arguments) => {
+            log::start(griot.log_format, Level::WARN, None);
+            runtime.block_on(journal::run(arguments))
         }
     };
     runtime.shutdown_timeout(RUNTIME_STOP_MAX);

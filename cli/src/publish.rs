@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::broker::{self, BrokerUrl};
 use crate::failure::Failure;
+use crate::url::UrlParser;
 
 /// How long saying goodbye to the broker may take.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
@@ -60,6 +61,7 @@ pub(crate) struct Arguments {
         value_name = "URL",
         env = "GRIOT_BROKER",
         hide_env_values = true,
+        value_parser = UrlParser::<BrokerUrl>::new(),
         default_value = griot::events::EMBEDDED
     )]
     broker: BrokerUrl,

@@ -1,5 +1,6 @@
 //! The services of `griot serve` and what they stand on: started together, stopped in order.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +8,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
+use griot::core::EntityId;
 use griot::events::{self, Broker, BrokerError};
-use griot::{Drained, Griot};
+use griot::journal::{DirectoryLock, Files, JournalError, SeqRange};
+use griot::journals::Opened;
+use griot::{Drained, EntityError, Griot};
 use griot_alarms::{Alarms, AlarmsConfig};
+use griot_carts::{Carts, CartsConfig};
 use griot_orders::backends::{Authorities, Simulation};
 use griot_orders::{Backends, Orders, OrdersConfig};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -17,13 +22,14 @@ use utoipa::openapi::{Info, OpenApi, Paths};
 
 use crate::broker::{self, BrokerUrl};
 use crate::failure::Failure;
+use crate::read_model;
 use crate::settings::{self, Service, Settings};
 
-/// How long a broker may take to say that it is there.
+/// How long a broker or a journal may take to say that it is there.
 const CHECK_MAX: Duration = Duration::from_secs(2);
 
-/// Between two attempts to reach a broker when the program starts.
-const BROKER_RETRY: Duration = Duration::from_secs(1);
+/// Between two attempts to reach a broker or a journal when the program starts.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What runs behind the HTTP server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,8 +38,11 @@ pub(crate) struct Services {
     broker: Arc<dyn Broker>,
     orders: Option<Orders>,
     alarms: Option<Alarms>,
+    carts: Option<Carts>,
     /// Whether other processes reach the broker through this one only.
     is_embedded: bool,
+    /// Of the data directory, where the journal, being elsewhere, does not hold it.
+    _directory: Option<Arc<DirectoryLock>>,
 }
 
 impl Services {
@@ -41,22 +50,44 @@ impl Services {
     ///
     /// # Errors
     ///
-    /// [`Failure::Service`] when the data directory does not open, [`Failure::Configuration`] for a
-    /// value that cannot be used.
+    /// [`Failure::Service`] when the data directory does not open, [`Failure::Journal`] for a journal
+    /// that says no, [`Failure::Configuration`] for a value that cannot be used. A journal or a broker that cannot
+    /// be reached is waited for.
     ///
     /// # Cancel safety
     ///
     /// Dropped, what was started ends as in a crash: nothing was acknowledged yet.
     pub(crate) async fn start(settings: &Settings) -> Result<Self, Failure> {
-        let runs = |service| settings.services.contains(&service);
-        let failed = |source| Failure::Service {
-            services: settings.names(),
-            source,
-        };
         let backends = backends(settings)?;
-        let mut builder = griot::open(&settings.data_dir)
-            .await
-            .map_err(|error| failed(error.into()))?;
+        let directory = (!settings.journal.is_embedded()).then(|| {
+            let taken = DirectoryLock::take(&Files, &settings.data_dir);
+            taken.map_err(|error| failed(settings, error.into()))
+        });
+        let directory = directory.transpose()?.map(Arc::new);
+        loop {
+            let source = match Self::begin(settings, &backends, directory.clone()).await {
+                Err(Failure::Journal {
+                    source: source @ JournalError::Unreachable(_),
+                    ..
+                }) => source,
+                other => return other,
+            };
+            let url = settings.journal.shown();
+            tracing::warn!(url, error = %source, "the journal cannot be reached, it is waited for");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn begin(
+        settings: &Settings,
+        backends: &Backends,
+        directory: Option<Arc<DirectoryLock>>,
+    ) -> Result<Self, Failure> {
+        let runs = |service| settings.services.contains(&service);
+        let Opened {
+            journal, snapshots, ..
+        } = open(settings).await?;
+        let mut builder = Griot::builder(journal, snapshots);
         let url = &settings.broker;
         let open = || events::open(url.as_str(), builder.journal());
         let broker = once_reached(url, open).await?;
@@ -64,7 +95,7 @@ impl Services {
         if runs(Service::Orders) {
             let mut config = OrdersConfig::default();
             config.calls.give_up_after = settings.backend_give_up_after.0;
-            builder = Orders::register(builder, &backends, &config);
+            builder = Orders::register(builder, backends, &config);
         }
         let config = AlarmsConfig {
             send_empty_digests: settings.send_empty_digests,
@@ -73,20 +104,35 @@ impl Services {
         if runs(Service::Alarms) {
             builder = Alarms::register(builder, &config);
         }
-        let griot = builder.start().await;
-        let griot = griot.map_err(|error| failed(error.into()))?;
+        if runs(Service::Carts) {
+            builder = Carts::register(builder, &CartsConfig::default());
+        }
+        let griot = builder.start().await.map_err(|error| match error {
+            EntityError::Journal(source @ JournalError::Unreachable(_)) => {
+                settings.journal.failed(&settings.data_dir, source)
+            }
+            error => failed(settings, error.into()),
+        })?;
         let orders = runs(Service::Orders).then(|| Orders::start(griot.clone()));
         let mut alarms = None;
         if runs(Service::Alarms) {
             let start = || Alarms::start(griot.clone(), Arc::clone(&broker), config.clone());
             alarms = Some(once_reached(url, start).await?);
         }
+        let mut carts = None;
+        if runs(Service::Carts) {
+            let target = read_model::open(settings, Carts::tables()).await?;
+            let started = Carts::start(griot.clone(), target).await;
+            carts = Some(started.map_err(|error| read_model::failed(settings, error))?);
+        }
         Ok(Self {
             griot,
             broker,
             orders,
             alarms,
+            carts,
             is_embedded: url.is_embedded(),
+            _directory: directory,
         })
     }
 
@@ -104,6 +150,10 @@ impl Services {
         if let Some(alarms) = &self.alarms {
             routes = routes.merge(alarms.router());
             description.merge(Alarms::openapi());
+        }
+        if let Some(carts) = &self.carts {
+            routes = routes.merge(carts.router());
+            description.merge(Carts::openapi());
         }
         if self.is_embedded {
             routes = routes.merge(griot_remote::serve(Arc::clone(&self.broker)));
@@ -126,11 +176,31 @@ impl Services {
         if let Some(alarms) = &self.alarms {
             alarms.ready()?;
         }
-        match timeout(CHECK_MAX, self.broker.check()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(format!("the broker: {}", error.in_full())),
-            Err(_) => Err(format!("the broker: no answer within {CHECK_MAX:?}")),
+        if let Some(carts) = &self.carts {
+            let ready = timeout(CHECK_MAX, carts.ready()).await;
+            ready.unwrap_or_else(|_| {
+                Err(format!("the read model: no answer within {CHECK_MAX:?}"))
+            })?;
         }
+        let broker = async { self.broker.check().await.map_err(|error| error.in_full()) };
+        let journal = async {
+            self.reach_the_journal()
+                .await
+                .map_err(|error| error.to_string())
+        };
+        check("the journal", journal).await?;
+        check("the broker", broker).await
+    }
+
+    /// Asks the journal for what costs it next to nothing.
+    async fn reach_the_journal(&self) -> Result<(), EntityError> {
+        let nobody = EntityId::new("griot", "readyz")?;
+        let one = SeqRange {
+            limit: 1,
+            ..SeqRange::ALL
+        };
+        self.griot.journal().events(&nobody, one).await?;
+        Ok(())
     }
 
     /// Ends in good order: takes no more messages in, lets what runs come to its end until the
@@ -145,6 +215,11 @@ impl Services {
             // First, since its handlers ask entities.
             alarms.drain(left).await;
         }
+        if let Some(carts) = &self.carts {
+            let left = end.saturating_duration_since(Instant::now());
+            // Before the journal that it reads is closed.
+            carts.drain(left).await;
+        }
         let left = end.saturating_duration_since(Instant::now());
         let drained = self.griot.drain(left).await;
         let closed = timeout_at(end, self.broker.close()).await;
@@ -153,6 +228,32 @@ impl Services {
             ..drained
         }
     }
+}
+
+/// The journal that the settings name.
+async fn open(settings: &Settings) -> Result<Opened, Failure> {
+    let opened = settings.journal.open(&settings.data_dir).await;
+    opened.map_err(|failure| match failure {
+        Failure::Journal { source, .. } if settings.journal.is_embedded() => {
+            failed(settings, source.into())
+        }
+        failure => failure,
+    })
+}
+
+fn failed(settings: &Settings, source: Box<dyn Error + Send + Sync>) -> Failure {
+    let services = settings.names();
+    Failure::Service { services, source }
+}
+
+/// What does not work, and why; what does not answer within a while does not, either.
+async fn check(
+    what: &str,
+    checking: impl Future<Output = Result<(), String>>,
+) -> Result<(), String> {
+    let late = |_| Err(format!("no answer within {CHECK_MAX:?}"));
+    let checked = timeout(CHECK_MAX, checking).await.unwrap_or_else(late);
+    checked.map_err(|error| format!("{what}: {error}"))
 }
 
 /// What `begin` gives once the broker can be reached: it may start later than this program.
@@ -170,7 +271,7 @@ where
                     error,
                     "the broker cannot be reached, it is waited for"
                 );
-                tokio::time::sleep(BROKER_RETRY).await;
+                tokio::time::sleep(RETRY).await;
             }
             Err(source) => return Err(broker::failed(url, source)),
         }

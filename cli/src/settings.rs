@@ -17,10 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker::BrokerUrl;
 use crate::failure::Failure;
+use crate::journal::JournalUrl;
 use crate::log::Format;
+use crate::read_model::ReadModelUrl;
 use crate::span::Span;
+use crate::url::UrlParser;
 use values::text;
-pub(crate) use values::{Address, Backends, Journal, base_url};
+pub(crate) use values::{Address, Backends, base_url};
 
 /// Runs services until SIGINT or SIGTERM: prints `listening on http://ADDR` on stdout once ready.
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
@@ -28,7 +31,7 @@ pub(crate) use values::{Address, Backends, Journal, base_url};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
     /// Which services to run
-    #[arg(value_name = "SERVICE", value_enum, default_values_t = [Service::Orders, Service::Alarms])]
+    #[arg(value_name = "SERVICE", value_enum, default_values_t = [Service::Orders, Service::Alarms, Service::Carts])]
     pub(crate) services: Vec<Service>,
 
     /// Address to listen on; port 0 picks a free one
@@ -50,15 +53,18 @@ pub(crate) struct Settings {
     )]
     pub(crate) data_dir: PathBuf,
 
-    /// Where the history is kept: `embedded` is a log in the data directory
+    /// Where the history is kept: `embedded` is a log in the data directory; `postgres://HOST[:PORT]/DATABASE`
+    /// is PostgreSQL; each adapter's README has what else may stand there
     #[arg(
         long,
         value_name = "URL",
         env = "GRIOT_JOURNAL",
+        hide_env_values = true,
+        value_parser = UrlParser::<JournalUrl>::new(),
         default_value = "embedded"
     )]
     #[serde(with = "text")]
-    pub(crate) journal: Journal,
+    pub(crate) journal: JournalUrl,
 
     /// Where messages come from and go to: `embedded` keeps them in the journal;
     /// `nats://HOST[:PORT]` is NATS with JetStream, `kafka://HOST:PORT[,…]` Kafka, `amqp://HOST[:PORT]`
@@ -68,10 +74,22 @@ pub(crate) struct Settings {
         value_name = "URL",
         env = "GRIOT_BROKER",
         hide_env_values = true,
+        value_parser = UrlParser::<BrokerUrl>::new(),
         default_value = "embedded"
     )]
     #[serde(with = "text")]
     pub(crate) broker: BrokerUrl,
+
+    /// Where the read model is, whose tables other programs may query: a file of SQLite, `sqlite://PATH`, or
+    /// `postgres://HOST[:PORT]/DATABASE`; `read-model.sqlite` in the data directory unless said
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "GRIOT_READ_MODEL",
+        hide_env_values = true,
+        value_parser = UrlParser::<ReadModelUrl>::new(),
+    )]
+    pub(crate) read_model: Option<ReadModelUrl>,
 
     /// Base URL of the seven order backends, http:// or https://, without user or password; proxies
     /// that the environment names are not used; `simulated` plays them in this process
@@ -163,6 +181,7 @@ A flag beats the variable, the variable beats the file.
 Examples:
   griot serve orders
   griot serve alarms --broker nats://localhost:4222
+  griot serve --journal postgres://griot@db.internal/griot
   griot serve --listen 0.0.0.0:80 --data-dir /var/lib/griot --backends http://backends.internal
   GRIOT_LISTEN=127.0.0.1:0 griot serve --config griot.toml
   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 griot serve
@@ -191,6 +210,8 @@ pub(crate) enum Service {
     Orders,
     /// Alarms of users, told in digests.
     Alarms,
+    /// Carts, and a list of the items in all of them.
+    Carts,
 }
 
 impl Settings {
@@ -199,6 +220,7 @@ impl Settings {
         let name = |service: &Service| match service {
             Service::Orders => "`orders`",
             Service::Alarms => "`alarms`",
+            Service::Carts => "`carts`",
         };
         let names: Vec<_> = self.services.iter().map(name).collect();
         names.join(" and ")
@@ -325,7 +347,10 @@ mod tests {
         assert_eq!(settings.backend_latency.to_string(), "1ms");
         assert_eq!(settings.log_format, Format::Json);
         assert_eq!(settings.drain_deadline.to_string(), "20s");
-        assert_eq!(settings.services, [Service::Orders, Service::Alarms]);
+        assert_eq!(
+            settings.services,
+            [Service::Orders, Service::Alarms, Service::Carts]
+        );
     }
 
     #[test]
@@ -359,7 +384,7 @@ mod tests {
             ("drain-deadline = 20", "drain-deadline", "20"),
             ("connections-max = -1", "connections-max", "-1"),
             ("connections-max = 0", "connections-max", "0"),
-            ("journal = 'postgres://db'", "journal", "postgres://db"),
+            ("journal = 'mongodb://db'", "journal", "mongodb://"),
             ("broker = 'rabbit://hole'", "broker", "rabbit"),
             ("backends = 'ftp://files'", "backends", "ftp://files"),
             ("services = ['parcels']", "services", "parcels"),

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::broker::{self, BrokerUrl};
 use crate::failure::Failure;
 use crate::signals::Signals;
+use crate::url::UrlParser;
 
 /// Messages that are printed and not yet acknowledged, at most.
 const IN_FLIGHT_MAX: usize = 256;
@@ -57,6 +58,7 @@ pub(crate) struct Arguments {
         value_name = "URL",
         env = "GRIOT_BROKER",
         hide_env_values = true,
+        value_parser = UrlParser::<BrokerUrl>::new(),
         default_value = griot::events::EMBEDDED
     )]
     broker: BrokerUrl,

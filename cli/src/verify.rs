@@ -7,6 +7,7 @@ use crate::broker::{self, BrokerUrl};
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::span::Span;
+use crate::url::UrlParser;
 
 /// Tries a running service from the outside, through the broker it listens to.
 #[derive(Args, Debug)]
@@ -37,6 +38,7 @@ struct Trial {
         value_name = "URL",
         env = "GRIOT_BROKER",
         hide_env_values = true,
+        value_parser = UrlParser::<BrokerUrl>::new(),
         default_value = griot::events::EMBEDDED
     )]
     broker: BrokerUrl,

@@ -26,11 +26,11 @@ const FLOORS: [&[&str]; 9] = [
         "griot-postgres",
         "griot-rabbitmq",
         "griot-remote",
-        "griot-sqlite",
+        "griot-sql",
     ],
     &["griot"],
     &["griot-testkit"],
-    &["griot-alarms", "griot-orders", "rides"],
+    &["griot-alarms", "griot-carts", "griot-orders", "rides"],
     &["griot-cli", "griot-benches"],
 ];
 

@@ -1,4 +1,5 @@
-//! What this journal says that others do not, inside [`JournalError::Store`].
+//! What this journal says that others do not, inside [`JournalError::Store`] or
+//! [`JournalError::Unreachable`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +49,31 @@ pub enum PostgresError {
     Database(#[from] sqlx::Error),
 }
 
+impl PostgresError {
+    /// Whether it is the way to the server, or a server that starts or ends: not what was asked.
+    fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Silent { .. } => true,
+            Self::Database(sqlx::Error::Database(error)) => {
+                // 57P01 to 57P03: the server ends, crashed, or begins; 53300: it has too many clients.
+                let code = error.code().unwrap_or_default();
+                ["08", "57P", "53300"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+            }
+            Self::Database(error) => {
+                matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<PostgresError> for JournalError {
     fn from(error: PostgresError) -> Self {
+        if error.is_unreachable() {
+            return Self::Unreachable(Arc::new(error));
+        }
         Self::Store(Arc::new(error))
     }
 }

@@ -35,8 +35,8 @@ impl PostgresJournal {
     ///
     /// # Errors
     ///
-    /// [`JournalError::NewerVersion`] where a newer griot made the schema; [`JournalError::Store`] with a
-    /// [`PostgresError`] in it for everything else.
+    /// [`JournalError::NewerVersion`] where a newer griot made the schema, [`JournalError::Unreachable`] where no
+    /// server answers; [`JournalError::Store`] with a [`PostgresError`] in it for everything else.
     ///
     /// # Cancel safety
     ///
@@ -253,7 +253,7 @@ pub(crate) fn bounded(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn count(number: usize) -> i64 {
+pub(crate) fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod archive;
 mod columns;
 mod error;
 mod group;

@@ -153,7 +153,7 @@ fn events(row: &PgRow) -> Result<Vec<EventRecord>, JournalError> {
     names.zip(parts).map(event).collect()
 }
 
-fn answer(row: &PgRow) -> Result<Option<Answer>, JournalError> {
+pub(crate) fn answer(row: &PgRow) -> Result<Option<Answer>, JournalError> {
     let Some(key) = column::<Option<String>>(row, "key")? else {
         return Ok(None);
     };
@@ -290,7 +290,7 @@ fn version(stored: i32) -> Result<u16, JournalError> {
     u16::try_from(stored).map_err(|_| out_of_range("the version of an event", stored.into()))
 }
 
-fn out_of_range(what: &'static str, number: i64) -> JournalError {
+pub(crate) fn out_of_range(what: &'static str, number: i64) -> JournalError {
     let number = number.into();
     PostgresError::OutOfRange { what, number }.into()
 }

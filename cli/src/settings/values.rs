@@ -52,32 +52,6 @@ impl Display for Address {
     }
 }
 
-/// Where the history is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Journal {
-    /// The log in the data directory.
-    Embedded,
-}
-
-impl FromStr for Journal {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "embedded" => Ok(Self::Embedded),
-            _ => Err(format!(
-                "`{text}` is not a journal of this version: leave it out or write `embedded`"
-            )),
-        }
-    }
-}
-
-impl Display for Journal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("embedded")
-    }
-}
-
 /// Who plays the seven order backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Backends {

@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use griot::events::{Event, Headers, Partition};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+
+use crate::payload::Payload;
 
 /// How a message is shown.
 #[derive(Serialize)]
@@ -13,12 +14,8 @@ struct Line<'a> {
     topic: &'a str,
     key: Option<Value>,
     headers: Map<String, Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base64: Option<String>,
+    #[serde(flatten)]
+    payload: Payload<'a>,
     position: Position,
     published_at: Option<String>,
     redelivered: u32,
@@ -32,8 +29,6 @@ struct Position {
 
 /// The line, with its end.
 pub(super) fn line(event: &Event) -> String {
-    let text = std::str::from_utf8(event.payload()).ok();
-    let payload = text.and_then(json_of);
     let (Partition(partition), offset) = event.position();
     let published_at = event.published_at();
     let published_at =
@@ -42,9 +37,7 @@ pub(super) fn line(event: &Event) -> String {
         topic: event.topic(),
         key: event.key().map(|key| value_of(key)),
         headers: headers_of(event.headers()),
-        text: text.filter(|_| payload.is_none()),
-        base64: text.is_none().then(|| STANDARD.encode(event.payload())),
-        payload,
+        payload: Payload::of(event.payload()),
         position: Position { partition, offset },
         published_at: published_at.map(|at| at.to_string()),
         redelivered: event.redelivered(),
@@ -54,14 +47,6 @@ pub(super) fn line(event: &Event) -> String {
         .unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string());
     line.push('\n');
     line
-}
-
-/// The JSON in a text as it was written, on one line. A line break in JSON stands between its parts: in
-/// a text it is written otherwise.
-fn json_of(text: &str) -> Option<Box<RawValue>> {
-    let one_line = text.replace(['\n', '\r'], " ");
-    serde_json::from_str::<&RawValue>(text).ok()?;
-    RawValue::from_string(one_line.trim().to_owned()).ok()
 }
 
 /// Each name with its value, or its values where there are several.

@@ -3,7 +3,6 @@
 
 mod audit;
 mod book;
-mod server;
 mod stand;
 mod user;
 
@@ -15,7 +14,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::process::{Griot, kills, quiet_address, whole_machine};
-use server::Server;
+use crate::server::Server;
 use stand::Stand;
 use user::User;
 
@@ -29,7 +28,7 @@ const LIFE_MS: std::ops::Range<u64> = 20..800;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g1_g6_no_alarm_is_lost_or_told_twice_across_kill_nine() {
-    killed_again_and_again(None, kills(40)).await;
+    killed_again_and_again(Beside::Nothing, kills(40)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +36,7 @@ async fn g1_g6_no_alarm_is_lost_or_told_twice_when_nats_dies_too() {
     let Some(server) = Server::named("nats", "lease_seconds=2") else {
         return;
     };
-    killed_again_and_again(Some(server), kills(30)).await;
+    killed_again_and_again(Beside::Broker(server), kills(30)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +44,7 @@ async fn g1_g6_no_alarm_is_lost_or_told_twice_when_rabbitmq_dies_too() {
     let Some(server) = Server::named("rabbitmq", "") else {
         return;
     };
-    killed_again_and_again(Some(server), kills(6)).await;
+    killed_again_and_again(Beside::Broker(server), kills(6)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,23 +52,44 @@ async fn g1_g6_no_alarm_is_lost_or_told_twice_when_kafka_dies_too() {
     let Some(server) = Server::named("kafka", "partitions=4&session_seconds=6") else {
         return;
     };
-    killed_again_and_again(Some(server), kills(6)).await;
+    killed_again_and_again(Beside::Broker(server), kills(6)).await;
 }
 
-/// Kills the service, and the broker's `server` where it has one of its own, while users raise alarms
-/// and ask for digests; then looks at what was told.
-async fn killed_again_and_again(server: Option<Server>, kills: u32) {
+#[tokio::test(flavor = "multi_thread")]
+async fn g1_g6_no_alarm_is_lost_or_told_twice_when_the_journal_on_postgres_dies_too() {
+    let Some(server) = Server::journal() else {
+        return;
+    };
+    killed_again_and_again(Beside::Journal(server), kills(30)).await;
+}
+
+/// What is killed beside the service.
+enum Beside {
+    Nothing,
+    /// The server of its broker.
+    Broker(Server),
+    /// The server of its journal, which the embedded broker is on, too.
+    Journal(Server),
+}
+
+/// Kills the service, and the server `beside` it, while users raise alarms and ask for digests; then
+/// looks at what was told.
+async fn killed_again_and_again(beside: Beside, kills: u32) {
     let _machine = whole_machine().await;
     let data = TempDir::new().unwrap();
     let address = quiet_address();
     let path = data.path().to_str().unwrap();
-    let broker = server.as_ref().map_or("embedded", |server| &server.url);
+    let service = format!("http://{address}");
+    let (server, journal, broker, reached_at) = match &beside {
+        Beside::Nothing => (None, "embedded", "embedded", &service),
+        Beside::Broker(server) => (Some(server), "embedded", &*server.url, &server.url),
+        Beside::Journal(server) => (Some(server), &*server.url, "embedded", &service),
+    };
     let serve = || {
         let arguments = ["serve", "alarms", "--listen", &address, "--data-dir", path];
-        Griot::start(&[&arguments[..], &["--broker", broker]].concat())
+        let urls = ["--broker", broker, "--journal", journal];
+        Griot::start(&[&arguments[..], &urls].concat())
     };
-    let service = format!("http://{address}");
-    let reached_at = server.as_ref().map_or(&service, |server| &server.url);
 
     let mut griot = serve();
     griot.ready().await;
@@ -81,7 +101,7 @@ async fn killed_again_and_again(server: Option<Server>, kills: u32) {
         raising.spawn(user.raise_and_ask(Arc::clone(&stopping)));
     }
     stand.book.next_digest().await;
-    if let Some(server) = &server {
+    if let Some(server) = server {
         server.grow_up().await;
     }
 
@@ -101,7 +121,7 @@ async fn killed_again_and_again(server: Option<Server>, kills: u32) {
         }
         // The service, the server, both, in turn.
         let (service_dies, server_dies) = (kill % 3 != 1, kill % 3 != 0);
-        if let Some(server) = server.as_ref().filter(|_| server_dies) {
+        if let Some(server) = server.filter(|_| server_dies) {
             server.kill().await;
             killed_servers += 1;
         }
@@ -109,7 +129,7 @@ async fn killed_again_and_again(server: Option<Server>, kills: u32) {
             griot.kill();
             griot = serve();
         }
-        if let Some(server) = &server {
+        if let Some(server) = server {
             server.up().await;
         }
     }
@@ -122,7 +142,7 @@ async fn killed_again_and_again(server: Option<Server>, kills: u32) {
     }
     let told = audit::all_told_once(&stand, users).await;
     println!(
-        "{kills} kills in {killing:.0?}, {killed_servers} of them of the broker's server, {before_a_digest} while alarms \
+        "{kills} kills in {killing:.0?}, {killed_servers} of them of the server beside, {before_a_digest} while alarms \
          were not told yet; {told}"
     );
     assert!(

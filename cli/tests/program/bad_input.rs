@@ -39,8 +39,8 @@ async fn a_wrong_flag_or_value_exits_two_and_is_named() {
         (&["serve", "--lisen", ":1"], &["--lisen", "--listen"]),
         (&["serve", "--listen", "nowhere"], &["--listen", "nowhere"]),
         (
-            &["serve", "--journal", "postgres://db"],
-            &["--journal", "postgres://db", "embedded"],
+            &["serve", "--journal", "mongodb://db"],
+            &["--journal", "mongodb://db", "embedded"],
         ),
         (
             &["serve", "--backends", "ftp://files"],

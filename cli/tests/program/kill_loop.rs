@@ -12,6 +12,7 @@ use crate::audit;
 use crate::backends::Backends;
 use crate::ordering::{Acknowledged, Customer, order};
 use crate::process::{Griot, kills, whole_machine};
+use crate::server::Server;
 
 /// How many clients place orders all the while.
 const CLIENTS: u64 = 8;
@@ -28,15 +29,28 @@ struct Loop {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_across_kill_nine() {
+    killed_again_and_again(None, kills(100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_when_the_journal_on_postgres_dies_too()
+ {
+    let Some(journal) = Server::journal() else {
+        return;
+    };
+    killed_again_and_again(Some(journal), kills(30)).await;
+}
+
+/// Kills the service, and now and then the server of its journal where it has one, while clients place
+/// orders; then looks at how they ended.
+async fn killed_again_and_again(journal: Option<Server>, kills: u32) {
     let _machine = whole_machine().await;
-    let kills = kills(100);
     let data = TempDir::new().unwrap();
     let backends = Backends::start("5ms", "0.03").await;
+    let url = journal.as_ref().map_or("embedded", |server| &server.url);
     let serve = || {
-        Griot::serve(
-            data.path(),
-            &["--backends", &backends.url, "--backend-timeout", "1s"],
-        )
+        let backends = ["--backends", &backends.url, "--backend-timeout", "1s"];
+        Griot::serve(data.path(), &[&backends[..], &["--journal", url]].concat())
     };
 
     let (found_at, service) = watch::channel(String::new());
@@ -54,7 +68,7 @@ async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_across_kill_nin
     }
 
     let start = Instant::now();
-    let mut killed_before_ready = 0;
+    let (mut killed_before_ready, mut killed_journals) = (0, 0);
     for kill in 0..kills {
         let mut griot = serve();
         let life = Duration::from_millis(fastrand::u64(LIFE_MS));
@@ -67,7 +81,21 @@ async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_across_kill_nin
             found_at.send_replace(griot.ready().await);
             let _ = tokio::time::timeout(life, std::future::pending::<()>()).await;
         }
+        // The journal's server in one of three, and of these in one of two before the service, which then
+        // lives on until it is back.
+        let dying = journal.as_ref().filter(|_| kill % 3 == 2);
+        if let Some(journal) = dying {
+            journal.kill().await;
+            killed_journals += 1;
+            if kill % 2 == 0 {
+                journal.up().await;
+                let _ = tokio::time::timeout(life, std::future::pending::<()>()).await;
+            }
+        }
         griot.kill();
+        if let Some(journal) = dying {
+            journal.up().await;
+        }
     }
     let killing = start.elapsed();
 
@@ -79,7 +107,8 @@ async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_across_kill_nin
         acknowledged.extend(client.expect("a client that got only answers it understands"));
     }
     println!(
-        "{kills} kills in {killing:.0?}, {killed_before_ready} of them before the service was ready; {} orders acknowledged",
+        "{kills} kills in {killing:.0?}, {killed_before_ready} of them before the service was ready, {killed_journals} of its \
+         journal, too; {} orders acknowledged",
         acknowledged.len()
     );
     assert!(

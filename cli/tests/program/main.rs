@@ -11,12 +11,17 @@ mod alarms;
 mod audit;
 mod backends;
 mod bad_input;
+mod carts;
+mod copying;
 mod full_disk;
+mod journals;
 mod kill_loop;
+mod looking;
 mod messages;
 mod ordering;
 mod overload;
 mod process;
+mod server;
 mod serving;
 mod shutdown;
 #[cfg(feature = "opentelemetry")]

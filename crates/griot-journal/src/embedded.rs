@@ -25,8 +25,8 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::oneshot;
 
 use crate::storage::{Files, Storage};
-use crate::{AppendError, Appended, JournalError};
-use committer::{Committer, Held};
+use crate::{AppendError, Appended, DirectoryLock, JournalError};
+use committer::Committer;
 pub use options::{
     BATCH_BYTES_MAX, FIRST_SEGMENT_BYTES, FRAME_BYTES, Options, PAGE_COMMITS_MAX, Preparation,
     QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX, READS_MAX,
@@ -93,7 +93,10 @@ impl EmbeddedLog {
             segment_bytes: options.segment_bytes.max(Options::SEGMENT_BYTES_MIN),
             cancelled: Arc::default(),
         };
-        let lock = lock(&maker)?;
+        let lock = DirectoryLock::take(&*maker.storage, &maker.root)?;
+        let segments = maker.directory();
+        let create = maker.storage.create_dir_all(&segments);
+        create.map_err(|error| maker.failed("make the directory", &segments, error))?;
         let Recovered {
             index,
             segments,
@@ -171,18 +174,6 @@ fn stopped() -> JournalError {
     JournalError::Poisoned {
         reason: "the committer stopped".to_owned(),
     }
-}
-
-fn lock(maker: &Maker) -> Result<Held, JournalError> {
-    let directory = maker.directory();
-    let create = maker.storage.create_dir_all(&directory);
-    create.map_err(|error| maker.failed("make the directory", &directory, error))?;
-    let path = maker.root.join("LOCK");
-    let lock = maker.storage.lock(&path);
-    let lock = lock.map_err(|error| maker.failed("lock", &path, error))?;
-    lock.map(Held::new).ok_or_else(|| JournalError::Locked {
-        path: maker.root.clone(),
-    })
 }
 
 /// How large a journal is.

@@ -100,6 +100,9 @@ pub enum JournalError {
         /// What is allowed.
         limit: usize,
     },
+    /// The journal's store does not answer. What was asked may be asked again; it may have happened.
+    #[error("the journal's store cannot be reached: {0}")]
+    Unreachable(Arc<dyn std::error::Error + Send + Sync>),
     /// One batch carries one key of one entity twice.
     #[error(
         "one batch carries the key {key:?} of an entity twice: answer the second from the first"

@@ -8,6 +8,9 @@
 //! dies with its process. [`EmbeddedSnapshots`] keeps snapshots beside the log. Everything that the former does to a disk goes through [`Storage`].
 
 pub mod adapter;
+mod archive;
+mod copy;
+mod directory;
 mod embedded;
 mod error;
 mod index;
@@ -19,6 +22,9 @@ mod snapshot;
 mod snapshots;
 mod storage;
 
+pub use archive::{Archive, Kept, Mark, Remains};
+pub use copy::{Copied, CopyError, copy, last_offset};
+pub use directory::DirectoryLock;
 pub use embedded::{
     BATCH_BYTES_MAX, EmbeddedLog, FIRST_SEGMENT_BYTES, FRAME_BYTES, Options, PAGE_COMMITS_MAX,
     Preparation, QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX, READS_MAX, Stats,

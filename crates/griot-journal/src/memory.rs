@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use crate::index::{Index, Log, Place, Refusal};
 use crate::selection::select;
 use crate::{
-    Append, AppendError, Appended, Batch, BoxFuture, Commit, Filter, Journal, JournalError, Page,
-    RecordedEvent, SeqRange, ShardId, Snapshot, SnapshotBounds, SnapshotStore, Unsettled,
+    Append, AppendError, Appended, Archive, Batch, BoxFuture, Commit, Filter, Journal,
+    JournalError, Kept, Mark, Page, RecordedEvent, Remains, SeqRange, ShardId, Snapshot,
+    SnapshotBounds, SnapshotStore, Unsettled,
 };
 
 /// A journal and a snapshot store in memory, for tests and for state that may die with its process.
@@ -268,6 +269,49 @@ impl MemoryJournal {
         self.snapshots
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Archive for MemoryJournal {
+    fn appends(&self, after: Mark, limit: usize) -> BoxFuture<'_, Result<Vec<Kept>, JournalError>> {
+        Box::pin(ready(self.open().map(|state| {
+            let all = &state.log.0;
+            let start = all.partition_point(|commit| commit.offset < after.offset);
+            let there = all
+                .get(start..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|commit| commit.offset == after.offset)
+                .count();
+            let commits = all.iter().skip(start).skip(after.appends.min(there));
+            let kept = commits.take(limit).map(|commit| {
+                let deleted = state.index.deleted(&commit.append.entity);
+                Kept::of(commit.append.clone(), commit.offset, deleted)
+            });
+            kept.collect()
+        })))
+    }
+
+    /// Nothing: deleted appends are still read.
+    fn remains<'a>(
+        &'a self,
+        _entity: &'a EntityId,
+    ) -> BoxFuture<'a, Result<Remains, JournalError>> {
+        Box::pin(ready(Ok(Remains::default())))
+    }
+
+    fn shards(&self) -> BoxFuture<'_, Result<Vec<(ShardId, Epoch)>, JournalError>> {
+        Box::pin(ready(self.open().map(|state| state.index.shards())))
+    }
+
+    fn deletions<'a>(
+        &'a self,
+        after: Option<&'a EntityId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(EntityId, Seq)>, JournalError>> {
+        Box::pin(ready(
+            self.open().map(|state| state.index.deletions(after, limit)),
+        ))
     }
 }
 

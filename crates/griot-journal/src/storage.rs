@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub use files::Files;
 
 /// A lock on a directory, held until it is dropped.
-pub type StorageLock = Box<dyn Any + Send>;
+pub type StorageLock = Box<dyn Any + Send + Sync>;
 
 /// A file system, as far as the embedded log needs one. [`Files`] is the real one.
 ///

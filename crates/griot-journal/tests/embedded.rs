@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use griot_journal::{EmbeddedLog, EmbeddedSnapshots, Journal, Options, SnapshotStore};
-use griot_testkit::{JournalFactory, SnapshotFactory};
+use griot_journal::{Archive, EmbeddedLog, EmbeddedSnapshots, Journal, Options, SnapshotStore};
+use griot_testkit::{ArchiveFactory, JournalFactory, SnapshotFactory};
 use tempfile::TempDir;
 
 struct OnDisk(TempDir);
@@ -17,16 +17,26 @@ impl OnDisk {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
-}
 
-impl JournalFactory for OnDisk {
-    async fn open(&self) -> Arc<dyn Journal> {
+    fn log(&self) -> EmbeddedLog {
         // Small segments, so that every case crosses from one to the next.
         let options = Options {
             segment_bytes: 16 << 10,
             ..Options::default()
         };
-        Arc::new(EmbeddedLog::open(self.0.path(), options).unwrap())
+        EmbeddedLog::open(self.0.path(), options).unwrap()
+    }
+}
+
+impl JournalFactory for OnDisk {
+    async fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(self.log())
+    }
+}
+
+impl ArchiveFactory for OnDisk {
+    async fn open(&self) -> Arc<dyn Archive> {
+        Arc::new(self.log())
     }
 }
 
@@ -39,5 +49,6 @@ impl SnapshotFactory for OnDisk {
 griot_testkit::journal_read_suite!(OnDisk::new());
 griot_testkit::journal_append_suite!(OnDisk::new());
 griot_testkit::journal_tail_suite!(OnDisk::new());
+griot_testkit::journal_archive_suite!(OnDisk::new());
 griot_testkit::journal_reopen_suite!(OnDisk::new());
 griot_testkit::snapshot_suite!(OnDisk::new());

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use griot_journal::{Journal, MemoryJournal, SnapshotStore};
-use griot_testkit::{JournalFactory, SnapshotFactory};
+use griot_journal::{Archive, Journal, MemoryJournal, SnapshotStore};
+use griot_testkit::{ArchiveFactory, JournalFactory, SnapshotFactory};
 
 struct InMemory;
 
 impl JournalFactory for InMemory {
     async fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(MemoryJournal::new())
+    }
+}
+
+impl ArchiveFactory for InMemory {
+    async fn open(&self) -> Arc<dyn Archive> {
         Arc::new(MemoryJournal::new())
     }
 }
@@ -22,4 +28,5 @@ impl SnapshotFactory for InMemory {
 griot_testkit::journal_read_suite!(InMemory);
 griot_testkit::journal_append_suite!(InMemory);
 griot_testkit::journal_tail_suite!(InMemory);
+griot_testkit::journal_archive_suite!(InMemory);
 griot_testkit::snapshot_suite!(InMemory);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use griot_events::Broker;
-use griot_journal::{Journal, SnapshotStore};
+use griot_journal::{Archive, Journal, SnapshotStore};
 
 /// Opens the journal that a suite tests.
 ///
@@ -16,6 +16,12 @@ use griot_journal::{Journal, SnapshotStore};
 pub trait JournalFactory: Send + Sync {
     /// Opens it.
     fn open(&self) -> impl Future<Output = Arc<dyn Journal>> + Send;
+}
+
+/// Opens the journal, empty, in a place of its own, as one that can be carried elsewhere.
+pub trait ArchiveFactory: Send + Sync {
+    /// Opens it.
+    fn open(&self) -> impl Future<Output = Arc<dyn Archive>> + Send;
 }
 
 /// Opens the snapshot store that a suite tests, empty, in a place of its own.

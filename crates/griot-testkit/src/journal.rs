@@ -1,7 +1,8 @@
-//! The suites for journals: Read, Append, Tail, Reopen for those that outlive their process, and Server for those that
-//! many processes share.
+//! The suites for journals: Read, Append, Tail, Archive, Reopen for those that outlive their process, and Server for
+//! those that many processes share.
 
 pub mod append;
+pub mod archive;
 mod history;
 pub mod killed;
 pub mod read;
@@ -69,6 +70,19 @@ macro_rules! journal_append_suite {
             a_sequence_near_the_maximum_is_answered,
             metadata_and_trace_context_come_back,
             every_kind_of_effect_comes_back,
+        }
+    };
+}
+
+/// Tests what it takes to carry a journal elsewhere: one test per case of
+/// [`archive`](crate::journal::archive).
+#[macro_export]
+macro_rules! journal_archive_suite {
+    ($factory:expr) => {
+        $crate::cases! { $factory; $crate::journal::archive;
+            everything_appended_comes_back_whole_in_order,
+            what_is_deleted_is_told,
+            shards_are_told_with_their_epochs,
         }
     };
 }

@@ -50,8 +50,8 @@ pub use authority::{Authority, Clients};
 pub use disk::{Fault, PowerCut, SimDisk};
 pub use events_lock::EventsLock;
 pub use factory::{
-    BrokerFactory, BrokerNetwork, BrokerServer, End, JournalFactory, LATE, SnapshotFactory,
-    Trouble, Way, run,
+    ArchiveFactory, BrokerFactory, BrokerNetwork, BrokerServer, End, JournalFactory, LATE,
+    SnapshotFactory, Trouble, Way, run,
 };
 pub use logs::Logs;
 pub use port::free_address;

@@ -4,7 +4,7 @@
 //! This crate is the face: it gathers what an application needs from `griot-core` (the words),
 //! `griot-journal` (where it becomes durable) and `griot-entity` (what runs it). In-memory actors
 //! stand in [`actor`]; messages of brokers in `events` (feature `events`); what HTTP services share in
-//! `http` (feature `http`).
+//! `http` (feature `http`); read models in `projection` and `sql` (feature `read-models`).
 //!
 //! An entity **decides**. Its **events** say what happened; its **effects** say what must happen
 //! next. Reply, events and effects become durable in one append, and nothing is visible before that.
@@ -76,11 +76,11 @@
 pub mod events;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod journals;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use griot_journal::{EmbeddedLog, EmbeddedSnapshots, JournalError, Options};
+use griot_journal::JournalError;
 
 pub use griot_actor as actor;
 pub use griot_core as core;
@@ -89,8 +89,13 @@ pub use griot_entity::{
     EntityError, EntityRef, Griot, GriotBuilder, Limits, Moment, Publish, PublishError,
 };
 pub use griot_journal as journal;
+#[cfg(feature = "read-models")]
+pub use griot_projection as projection;
+#[cfg(feature = "read-models")]
+pub use griot_sql as sql;
 
-/// Begins with the journal and the snapshots in `directory`, which is made where it is missing.
+/// Begins with the journal and the snapshots in `directory`, which is made where it is missing. [`journals::open`]
+/// opens those that a URL names.
 ///
 /// # Errors
 ///
@@ -98,26 +103,10 @@ pub use griot_journal as journal;
 /// has, that cannot be written, or whose log does not check out. [`JournalError::Missing`] also
 /// where there are snapshots of entities, and no log or one without a single event.
 pub async fn open(directory: impl Into<PathBuf>) -> Result<GriotBuilder, JournalError> {
-    let directory = directory.into();
-    // Reading a long log takes a while.
-    let opening = tokio::task::spawn_blocking(move || {
-        // A snapshot is taken of events that are durable, so the log that had them is not here.
-        if EmbeddedSnapshots::outlived_the_log(&directory)? {
-            return Err(JournalError::Missing { path: directory });
-        }
-        let journal = EmbeddedLog::open(&directory, Options::default())?;
-        let snapshots = EmbeddedSnapshots::open(&directory)?;
-        // Nor is it an empty one.
-        if journal.stats().events == 0 && !snapshots.is_empty() {
-            return Err(JournalError::Missing { path: directory });
-        }
-        Ok((journal, snapshots))
-    });
-    let opened = opening
-        .await
-        .map_err(|error| JournalError::Store(Arc::new(error)))?;
-    let (journal, snapshots) = opened?;
-    Ok(Griot::builder(Arc::new(journal), Arc::new(snapshots)))
+    let journals::Opened {
+        journal, snapshots, ..
+    } = journals::open(journals::EMBEDDED, &directory.into()).await?;
+    Ok(Griot::builder(journal, snapshots))
 }
 
 /// What most programs use.

@@ -19,7 +19,7 @@ use answer::{Grouped, Outcome, Written};
 
 use crate::index::{Log, Place, Refusal, Staged};
 use crate::storage::is_full;
-use crate::{Append, AppendError, Batch, Commit, JournalError, ShardId, StorageLock};
+use crate::{Append, AppendError, Batch, Commit, DirectoryLock, JournalError, ShardId};
 
 /// The log's end, where frames are written.
 #[derive(Debug)]
@@ -45,28 +45,17 @@ pub(crate) struct Committer {
     group: Vec<Grouped>,
     pending: VecDeque<Request>,
     fresh: Vec<Request>,
-    _lock: Held,
-}
-
-/// The directory's lock, held for as long as the committer lives.
-pub(crate) struct Held {
-    _lock: StorageLock,
-}
-
-impl Held {
-    pub(crate) fn new(lock: StorageLock) -> Self {
-        Self { _lock: lock }
-    }
-}
-
-impl std::fmt::Debug for Held {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Held")
-    }
+    /// Held for as long as the committer lives.
+    _lock: DirectoryLock,
 }
 
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, tail: Tail, preparer: Preparer, lock: Held) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        tail: Tail,
+        preparer: Preparer,
+        lock: DirectoryLock,
+    ) -> Self {
         Self {
             shared,
             tail,

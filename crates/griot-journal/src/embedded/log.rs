@@ -11,8 +11,8 @@ use super::queue::Request;
 use super::{EmbeddedLog, query, stopped, wire};
 use crate::selection::select;
 use crate::{
-    AppendError, Appended, Batch, BoxFuture, Commit, Filter, Journal, JournalError, Page,
-    RecordedEvent, SeqRange, ShardId, Unsettled,
+    AppendError, Appended, Archive, Batch, BoxFuture, Commit, Filter, Journal, JournalError, Kept,
+    Mark, Page, RecordedEvent, Remains, SeqRange, ShardId, Unsettled,
 };
 
 impl Journal for EmbeddedLog {
@@ -185,5 +185,39 @@ impl Journal for EmbeddedLog {
             drop(tip.wait_for(|tip| tip.ended.is_some()).await);
             self.join();
         })
+    }
+}
+
+impl Archive for EmbeddedLog {
+    fn appends(&self, after: Mark, limit: usize) -> BoxFuture<'_, Result<Vec<Kept>, JournalError>> {
+        Box::pin(async move {
+            self.check_open()?;
+            self.read(move |shared| query::appends(shared, after, limit))
+                .await
+        })
+    }
+
+    /// Nothing: deleted appends are still read.
+    fn remains<'a>(
+        &'a self,
+        _entity: &'a EntityId,
+    ) -> BoxFuture<'a, Result<Remains, JournalError>> {
+        Box::pin(ready(Ok(Remains::default())))
+    }
+
+    fn shards(&self) -> BoxFuture<'_, Result<Vec<(ShardId, Epoch)>, JournalError>> {
+        let shards = self.check_open().map(|()| self.shared.index().shards());
+        Box::pin(ready(shards))
+    }
+
+    fn deletions<'a>(
+        &'a self,
+        after: Option<&'a EntityId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(EntityId, Seq)>, JournalError>> {
+        let open = self.check_open();
+        Box::pin(ready(
+            open.map(|()| self.shared.index().deletions(after, limit)),
+        ))
     }
 }

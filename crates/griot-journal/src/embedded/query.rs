@@ -8,7 +8,7 @@ use super::committer::Tail;
 use super::reader::Reader;
 use super::shared::Shared;
 use crate::index::Place;
-use crate::{Commit, Filter, JournalError, Page, Unsettled};
+use crate::{Commit, Filter, JournalError, Kept, Mark, Page, Unsettled};
 
 pub(crate) fn commits(
     shared: &Shared,
@@ -56,6 +56,42 @@ pub(crate) fn page(
                     found.events.push(event);
                 }
             }
+        }
+        place = Some(Place(at.0.saturating_add(size)));
+    }
+    Ok(found)
+}
+
+pub(crate) fn appends(
+    shared: &Shared,
+    after: Mark,
+    limit: usize,
+) -> Result<Vec<Kept>, JournalError> {
+    let mut found = Vec::new();
+    let mut passed = 0;
+    let mut reader = Reader::new(&shared.segments);
+    let mut place = shared.segments.before(after.offset);
+    while let Some(at) = place.filter(|_| found.len() < limit) {
+        let Some(header) = reader.frame(at)? else {
+            let next = at.segment().saturating_add(1);
+            let there = shared.segments.get(next).is_some();
+            place = there.then(|| Place::new(next, Tail::START));
+            continue;
+        };
+        let size = u64::try_from(header.size()).unwrap_or(u64::MAX);
+        for commit in reader.all_commits(at, &header)? {
+            if commit.offset < after.offset {
+                continue;
+            }
+            if commit.offset == after.offset && passed < after.appends {
+                passed = passed.saturating_add(1);
+                continue;
+            }
+            if found.len() >= limit {
+                break;
+            }
+            let deleted = shared.index().deleted(&commit.append.entity);
+            found.push(Kept::of(commit.append, commit.offset, deleted));
         }
         place = Some(Place(at.0.saturating_add(size)));
     }

@@ -113,6 +113,25 @@ impl<'a> Reader<'a> {
         Ok(commits)
     }
 
+    /// Reads all commits of the frame at a place.
+    pub(crate) fn all_commits(
+        &mut self,
+        place: Place,
+        header: &FrameHeader,
+    ) -> Result<Vec<Commit>, JournalError> {
+        let mut commits = Vec::new();
+        let mut at = Place(place.0.saturating_add(bytes_of(HEADER_BYTES)));
+        for _ in 0..header.count {
+            let body = self.record(at)?;
+            if body.first() == Some(&APPEND) {
+                commits.push(self.decode(at, &body)?);
+            }
+            let size = bytes_of(RECORD_BYTES.saturating_add(body.len()));
+            at = Place(at.0.saturating_add(size));
+        }
+        Ok(commits)
+    }
+
     /// The length of a record's body, and the offset of its last event if it has any. It is not
     /// checked: what is passed over by it only stands before what is looked for.
     fn peek(&mut self, place: Place) -> Result<(usize, Option<Offset>), JournalError> {

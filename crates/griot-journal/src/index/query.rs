@@ -1,9 +1,9 @@
 //! What readers ask an index.
 
-use griot_core::{EffectId, EntityId, Seq};
+use griot_core::{EffectId, EntityId, Epoch, Seq};
 
 use super::{Index, Place};
-use crate::{SeqRange, Unsettled};
+use crate::{SeqRange, ShardId, Unsettled};
 
 /// Commits to read, and which of their events count.
 #[derive(Debug, Default)]
@@ -113,6 +113,32 @@ impl Index {
             }
         }
         plan
+    }
+
+    /// Every shard that was ever claimed.
+    pub(crate) fn shards(&self) -> Vec<(ShardId, Epoch)> {
+        let epochs = self.epochs.iter();
+        epochs
+            .map(|(shard, &epoch)| (shard.clone(), epoch))
+            .collect()
+    }
+
+    /// The entities that have deleted events, named after `after`.
+    pub(crate) fn deletions(&self, after: Option<&EntityId>, limit: usize) -> Vec<(EntityId, Seq)> {
+        if self.deletions == 0 {
+            return Vec::new();
+        }
+        let deleted = self
+            .entries
+            .iter()
+            .filter(|entry| entry.deleted > Seq::ZERO);
+        let mut found: Vec<_> = deleted
+            .filter(|entry| after.is_none_or(|after| entry.id > *after))
+            .map(|entry| (entry.id.clone(), entry.deleted))
+            .collect();
+        found.sort_unstable();
+        found.truncate(limit);
+        found
     }
 
     /// How many slots there are to look through for entities.

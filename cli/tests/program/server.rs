@@ -1,4 +1,4 @@
-//! The server of a broker, which dies and comes back.
+//! The server of a broker or a journal, which dies and comes back.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const QUEUES_GROW_UP: Duration = Duration::from_secs(3);
 pub(crate) struct Server {
     name: &'static str,
     services: PathBuf,
-    /// The broker's URL.
+    /// Its URL.
     pub(crate) url: String,
 }
 
@@ -29,7 +29,7 @@ impl Server {
         if found.is_none() {
             // Not `eprintln!`: what that prints is kept from sight when the test passes.
             let text = format!(
-                "LEFT OUT alarms while {name} is killed: set GRIOT_TEST_SERVICES to the path of scripts/services, \
+                "LEFT OUT what happens while {name} is killed: set GRIOT_TEST_SERVICES to the path of scripts/services, \
                  and {variable} to the URL of the server it runs\n"
             );
             std::io::stderr().write_all(text.as_bytes()).unwrap();
@@ -40,6 +40,14 @@ impl Server {
             services,
             url: format!("{url}?{settings}"),
         })
+    }
+
+    /// A journal on the running PostgreSQL that nobody else has.
+    pub(crate) fn journal() -> Option<Self> {
+        Self::named(
+            "postgres",
+            &format!("schema=test_{:016x}", fastrand::u64(..)),
+        )
     }
 
     /// Waits until what was just made there outlives kill -9, which a quorum queue of RabbitMQ 3.10
