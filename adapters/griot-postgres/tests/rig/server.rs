@@ -49,11 +49,15 @@ pub(crate) async fn connect(url: &str) -> PostgresJournal {
 pub(crate) struct Place(pub(crate) String);
 
 impl Place {
-    /// Without a running server, says what is left out.
     pub(crate) fn fresh() -> Option<Self> {
-        let what = "tests on a running PostgreSQL: set GRIOT_TEST_POSTGRES to its URL";
-        setting("GRIOT_TEST_POSTGRES", what).map(|url| Self(fresh(&url)))
+        running().map(|url| Self(fresh(&url)))
     }
+}
+
+/// The running server's URL; without one, says what is left out.
+pub(crate) fn running() -> Option<String> {
+    let what = "tests on a running PostgreSQL: set GRIOT_TEST_POSTGRES to its URL";
+    setting("GRIOT_TEST_POSTGRES", what)
 }
 
 impl JournalFactory for Place {
