@@ -25,7 +25,7 @@ const FLOORS: [&[&str]; 9] = [
         "griot-postgres",
         "griot-rabbitmq",
         "griot-remote",
-        "griot-sqlite",
+        "griot-sql",
     ],
     &["griot"],
     &["griot-testkit"],

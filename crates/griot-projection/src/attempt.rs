@@ -12,7 +12,7 @@ use griot_journal::RecordedEvent;
 use tower::Service;
 
 use crate::worker::Worker;
-use crate::{Asked, Phase, ProjectionError, Standing, State, Target};
+use crate::{Asked, Fault, Phase, ProjectionError, Standing, State, Target};
 
 /// Why a batch was not committed. Nothing of it is stored.
 pub(crate) enum Interrupted {
@@ -24,6 +24,23 @@ pub(crate) enum Interrupted {
     Moved,
     /// Something else than a handler failed.
     Error(ProjectionError),
+}
+
+/// Why an event was not handled.
+pub(crate) enum Unhandled {
+    /// The handler says so.
+    Failed(Failure),
+    /// The database could not, which is no fault of the event's.
+    Database(ProjectionError),
+}
+
+impl Unhandled {
+    fn of(self, index: usize) -> Interrupted {
+        match self {
+            Self::Failed(failure) => Interrupted::Unhandled { index, failure },
+            Self::Database(error) => Interrupted::Error(error),
+        }
+    }
 }
 
 impl From<ProjectionError> for Interrupted {
@@ -52,7 +69,7 @@ impl<T: Target> Worker<T> {
                 continue;
             }
             let handling = self.handle(transaction, event, &mut out).await;
-            transaction = handling.map_err(|failure| Interrupted::Unhandled { index, failure })?;
+            transaction = handling.map_err(|unhandled| unhandled.of(index))?;
             handled += 1;
         }
         self.publish(out).await?;
@@ -104,7 +121,7 @@ impl<T: Target> Worker<T> {
         transaction: T::Transaction,
         event: &Arc<RecordedEvent>,
         out: &mut Vec<Publication>,
-    ) -> Result<T::Transaction, Failure> {
+    ) -> Result<T::Transaction, Unhandled> {
         self.scope.lend(transaction, event);
         // What the handler held is gone with it, and the transaction is rolled back.
         let handled = AssertUnwindSafe(self.router.call(message(event))).catch_unwind();
@@ -115,11 +132,23 @@ impl<T: Target> Worker<T> {
                 reason: format!("the handler panicked: {}", text(&*panic)),
             },
         };
-        let transaction = self.scope.take_back();
-        self.settle(event, answer, out)?;
-        transaction.ok_or_else(|| Failure::DeadLetter {
-            reason: "the handler kept the transaction: drop it before the handler ends".to_owned(),
-        })
+        let mut transaction = self.scope.take_back();
+        let fault = transaction
+            .as_mut()
+            .and_then(|transaction| self.target.fault(transaction));
+        if let Some(Fault::Database(error)) = fault {
+            return Err(Unhandled::Database(error));
+        }
+        self.settle(event, answer, out).map_err(Unhandled::Failed)?;
+        let failure = match (transaction, fault) {
+            (Some(transaction), None) => return Ok(transaction),
+            (_, Some(Fault::Statement(reason))) => Failure::Retry { reason },
+            _ => Failure::DeadLetter {
+                reason: "the handler kept the transaction: drop it before the handler ends"
+                    .to_owned(),
+            },
+        };
+        Err(Unhandled::Failed(failure))
     }
 
     /// What an answer comes to; publications join `out`.

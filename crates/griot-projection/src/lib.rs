@@ -56,4 +56,4 @@ pub use rebuild::{Comparison, Progress, Rebuild};
 pub use runner::{Runner, Running};
 pub use scope::{Phase, Recorded, Scope, Tx};
 pub use standing::{Asked, Parked, Slice, Standing, State};
-pub use target::{RebuildTarget, Target};
+pub use target::{Fault, RebuildTarget, Target};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use griot_core::Seq;
 use griot_journal::{RecordedEvent, SeqRange};
 
-use crate::attempt::Interrupted;
+use crate::attempt::{Interrupted, Unhandled};
 use crate::worker::{Worker, describe};
 use crate::{Asked, Parked, ProjectionError, Target};
 
@@ -65,7 +65,8 @@ impl<T: Target> Worker<T> {
             for event in &passed {
                 match self.handle(transaction, event, &mut out).await {
                     Ok(back) => transaction = back,
-                    Err(failure) => {
+                    Err(Unhandled::Database(error)) => return Err(error.into()),
+                    Err(Unhandled::Failed(failure)) => {
                         parked.reason = describe(event, &failure);
                         parked.asked = Asked::No;
                         return self.keep(&parked).await;

@@ -147,6 +147,8 @@ impl<T: Target> ReadModel<T> {
     pub async fn retry(&self, entity: &EntityId) -> Result<(), ProjectionError> {
         let slice = self.slice_of(entity, &self.standing().await?);
         let mut transaction = self.target.begin().await?;
+        // So that its runner does not change it meanwhile.
+        self.target.load(&mut transaction, &slice).await?;
         let parked = self.target.parked(&mut transaction, &slice).await?;
         let found = parked.into_iter().find(|parked| parked.entity == *entity);
         if let Some(parked) = found {

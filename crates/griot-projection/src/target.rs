@@ -38,6 +38,10 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// Commits it.
     fn commit(&self, transaction: Self::Transaction) -> impl Future<Output = Answer<()>> + Send;
 
+    /// What a handler's statement met in this transaction, where one failed: then nothing of it is committed,
+    /// whatever the handler says.
+    fn fault(&self, transaction: &mut Self::Transaction) -> Option<Fault>;
+
     /// Where a slice stands. Until the transaction ends nobody else changes that.
     fn load(
         &self,
@@ -98,6 +102,16 @@ pub trait Target: Clone + Send + Sync + 'static {
         slice: &Slice,
         entity: &EntityId,
     ) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// Whose fault it is that a handler's statement failed.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// The database's: it was stopped, is full, or chose the transaction to break a deadlock. The event is
+    /// handled again as often as it takes, and never counts as poison.
+    Database(ProjectionError),
+    /// The statement's, for this reason: it counts as a failure of the handler.
+    Statement(String),
 }
 
 /// A target in which tables can be made anew beside the live ones.

@@ -288,8 +288,20 @@ fn is_final(error: &ProjectionError) -> bool {
     )
 }
 
-/// Raises a slice's epoch, or stores its first standing.
+/// Raises a slice's epoch, or stores its first standing. Where another was the first to store it, claims it
+/// after that one.
 async fn claim<T: Target>(
+    target: &T,
+    projection: &Projection<T>,
+    slice: &Slice,
+) -> Result<Standing, ProjectionError> {
+    match claim_once(target, projection, slice).await {
+        Err(ProjectionError::Target(_)) => claim_once(target, projection, slice).await,
+        done => done,
+    }
+}
+
+async fn claim_once<T: Target>(
     target: &T,
     projection: &Projection<T>,
     slice: &Slice,

@@ -7,11 +7,11 @@ use griot_core::Seq;
 use griot_events::{Failure, Router};
 use griot_journal::{Journal, MemoryJournal};
 use griot_projection::{Limits, Projection, Runner, Tx};
-use griot_sqlite::{SqliteTarget, migrations};
+use griot_sql::{Migrations, SqlTarget};
 use griot_testkit::journal::{Writer, entity};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-async fn count(mut tx: Tx<SqliteTarget>) -> Result<(), Failure> {
+async fn count(mut tx: Tx<SqlTarget>) -> Result<(), Failure> {
     let insert = sqlx::query("INSERT INTO counted DEFAULT VALUES");
     insert.execute(&mut *tx).await?;
     Ok(())
@@ -24,9 +24,13 @@ async fn the_lag_and_the_events_of_a_projection_are_metrics() {
     // For this thread, which is where everything here runs.
     let _recording = metrics::set_default_local_recorder(&recorder);
     let directory = tempfile::tempdir().unwrap();
-    let schema = migrations(&["CREATE TABLE counted (number INTEGER PRIMARY KEY)"]);
+    let schema = Migrations::new(
+        "counts",
+        ["CREATE TABLE counted (number INTEGER PRIMARY KEY)"],
+    );
     let path = directory.path().join("read-model.sqlite");
-    let target = SqliteTarget::open(path, schema).await.unwrap();
+    let url = path.display().to_string();
+    let target = SqlTarget::open(&url, schema).await.unwrap();
     let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
     let writer = Writer::claim(&journal).await.unwrap();
     let look = Duration::from_millis(5);

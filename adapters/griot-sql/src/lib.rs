@@ -1,12 +1,9 @@
-//! Read models in SQLite: a target of `griot-projection`.
+//! Read models in SQL: a target of `griot-projection` on SQLite, PostgreSQL and MySQL or MariaDB.
 //!
-//! [`SqliteTarget`] is one file in which projections keep their tables, and other programs may read them
-//! in SQL. Beside them are two tables of griot's own: `griot_projections` says where each projection
-//! stands, `griot_parked` which entities wait. It is not a journal.
-//!
-//! The file is in WAL mode, so that readers and the writer do not wait for each other, with
-//! `synchronous = NORMAL`: after a power cut the last transactions may be gone as a whole, tables and
-//! places together, and the projection makes them again from its journal.
+//! [`SqlTarget`] is a database, named by a URL, in which projections keep their tables, and other programs may
+//! read them in SQL. Handlers are written once: [`SqlConnection`] takes the same statements of `sqlx`
+//! everywhere, and [`Sql`] holds a text for each database where they differ. Beside the tables are some of
+//! griot's own, which `README.md` describes. It is not a journal.
 //!
 //! ```
 //! # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -15,14 +12,14 @@
 //! use griot_events::{Failure, Json, Key, Router};
 //! use griot_journal::{Journal, MemoryJournal};
 //! use griot_projection::{Projection, Runner, Tx};
-//! use griot_sqlite::{SqliteTarget, migrations};
+//! use griot_sql::{Migrations, Sql, SqlTarget};
 //! use serde::Deserialize;
 //!
 //! #[derive(Deserialize)]
 //! struct ItemAdded { name: String }
 //!
 //! async fn item_added(
-//!     mut tx: Tx<SqliteTarget>,
+//!     mut tx: Tx<SqlTarget>,
 //!     Key(cart): Key<String>,
 //!     Json(added): Json<ItemAdded>,
 //! ) -> Result<(), Failure> {
@@ -34,10 +31,10 @@
 //!     Ok(())
 //! }
 //!
-//! let schema = migrations(&["CREATE TABLE items (cart TEXT NOT NULL, name TEXT NOT NULL)"]);
+//! let items = Sql::new("CREATE TABLE items (cart TEXT NOT NULL, name TEXT NOT NULL)");
 //! # let directory = tempfile::tempdir()?;
-//! # let path = directory.path().join("read-model.sqlite");
-//! let target = SqliteTarget::open(&path, schema).await?;
+//! # let url = directory.path().join("read-model.sqlite").display().to_string();
+//! let target = SqlTarget::open(&url, Migrations::new("carts", [items])).await?;
 //! let router = Router::new().on_event("cart", "ItemAdded", item_added);
 //! let items = Projection::new("items", 1, router).with_tables(["items"]);
 //!
@@ -48,9 +45,15 @@
 //! ```
 
 mod beside;
+mod connection;
+mod dialect;
+mod fault;
+mod migrations;
+mod place;
 mod rows;
-mod schema;
 mod target;
 
-pub use schema::migrations;
-pub use target::SqliteTarget;
+pub use connection::{SqlConnection, SqlTransaction};
+pub use dialect::{Dialect, Sql};
+pub use migrations::Migrations;
+pub use target::SqlTarget;

@@ -2,8 +2,8 @@
 
 use griot_core::{Epoch, Offset, Seq};
 use griot_projection::{Asked, Parked, ProjectionError, Standing, State};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row};
 
 type Answer<T> = Result<T, ProjectionError>;
 
@@ -16,11 +16,11 @@ pub(crate) fn words(state: &State) -> (&'static str, Option<&str>) {
     }
 }
 
-pub(crate) fn standing(row: &SqliteRow) -> Answer<Standing> {
+pub(crate) fn standing(row: &AnyRow) -> Answer<Standing> {
     let state: String = get(row, "state")?;
     Ok(Standing {
-        version: get(row, "version")?,
-        slices: get(row, "slices")?,
+        version: number(row, "version")?,
+        slices: number(row, "slices")?,
         epoch: Epoch(number(row, "epoch")?),
         offset: Offset(number(row, "journal_offset")?),
         events: number(row, "events")?,
@@ -34,32 +34,34 @@ pub(crate) fn standing(row: &SqliteRow) -> Answer<Standing> {
     })
 }
 
-pub(crate) fn parked(row: &SqliteRow) -> Answer<Parked> {
+pub(crate) fn parked(row: &AnyRow) -> Answer<Parked> {
     let entity: String = get(row, "entity")?;
     Ok(Parked {
         entity: entity.parse().map_err(ProjectionError::target)?,
         seq: Seq(number(row, "seq")?),
         reason: get(row, "reason")?,
-        asked: if get(row, "retry")? {
-            Asked::Retry
-        } else {
-            Asked::No
+        asked: match get::<i64>(row, "retry")? {
+            0 => Asked::No,
+            _ => Asked::Retry,
         },
     })
 }
 
-/// As SQLite has it, whose integers have a sign. No journal comes so far.
+/// As databases have it, whose integers have a sign. No journal comes so far.
 pub(crate) fn signed(number: u64) -> Answer<i64> {
     i64::try_from(number).map_err(ProjectionError::target)
 }
 
-fn number(row: &SqliteRow, column: &str) -> Answer<u64> {
-    u64::try_from(get::<i64>(row, column)?).map_err(ProjectionError::target)
+pub(crate) fn number<N: TryFrom<i64>>(row: &AnyRow, column: &str) -> Answer<N>
+where
+    N::Error: std::error::Error + Send + Sync + 'static,
+{
+    N::try_from(get::<i64>(row, column)?).map_err(ProjectionError::target)
 }
 
-fn get<'r, V>(row: &'r SqliteRow, column: &str) -> Answer<V>
+fn get<'r, V>(row: &'r AnyRow, column: &str) -> Answer<V>
 where
-    V: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    V: sqlx::Decode<'r, Any> + sqlx::Type<Any>,
 {
     row.try_get(column).map_err(ProjectionError::target)
 }

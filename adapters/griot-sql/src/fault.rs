@@ -1,0 +1,99 @@
+//! Whose fault an error is: the database's, which passes, or the statement's.
+
+use griot_projection::{Fault, ProjectionError};
+use sqlx::Error;
+use sqlx::error::DatabaseError;
+
+use crate::Dialect;
+
+/// What an error of a statement means for the event that it was made for.
+pub(crate) fn fault(dialect: Dialect, error: &Error) -> Fault {
+    let text = format!("a statement failed: {error}");
+    let is_the_databases = match error {
+        Error::Database(error) => match dialect {
+            Dialect::Sqlite => passes_in_sqlite(&**error),
+            Dialect::Postgres => passes_in_postgres(&**error),
+            Dialect::Mysql => passes_in_mysql(&**error),
+        },
+        Error::Io(_)
+        | Error::Tls(_)
+        | Error::Protocol(_)
+        | Error::PoolTimedOut
+        | Error::PoolClosed
+        | Error::WorkerCrashed
+        | Error::BeginFailed => true,
+        _ => false,
+    };
+    if is_the_databases {
+        Fault::Database(ProjectionError::target(std::io::Error::other(text)))
+    } else {
+        Fault::Statement(text)
+    }
+}
+
+/// By the first byte of the result code: busy, locked, out of memory, read-only, interrupted, an error of
+/// input or output, damaged, full, cannot open, the locking protocol, no database.
+/// Source: <https://www.sqlite.org/rescode.html>
+fn passes_in_sqlite(error: &dyn DatabaseError) -> bool {
+    let code = error.code().and_then(|code| code.parse::<u32>().ok());
+    let primary = code.map(|code| code & 0xff);
+    matches!(primary, Some(5..=11 | 13..=15 | 26))
+}
+
+/// By the class of the code: no connection, rolled back (a deadlock, not serializable), insufficient
+/// resources, an operator intervenes, the system around, an internal error; a lock that cannot be had, and
+/// a server that only reads, as it does after a failover.
+/// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn passes_in_postgres(error: &dyn DatabaseError) -> bool {
+    let code = error.code().unwrap_or_default();
+    let passes = ["08", "40", "53", "55P03", "57", "58", "XX", "25006"];
+    passes.iter().any(|class| code.starts_with(class))
+}
+
+/// By the state where that says it: no connection, rolled back; otherwise by the number.
+/// Source: <https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference>
+fn passes_in_mysql(error: &dyn DatabaseError) -> bool {
+    let state = error.code().unwrap_or_default();
+    state.starts_with("08") || state.starts_with("40") || number(error).is_some_and(passes)
+}
+
+/// A disk that is full, no memory, too many connections, the server goes down, a lock that was waited for in
+/// vain, interrupted, read-only, killed, lost.
+fn passes(number: u16) -> bool {
+    matches!(
+        number,
+        1021 | 1028
+            | 1030
+            | 1037
+            | 1038
+            | 1040
+            | 1041
+            | 1053
+            | 1114
+            | 1180
+            | 1203
+            | 1205
+            | 1213
+            | 1226
+            | 1290
+            | 1317
+            | 1792
+            | 1836
+            | 1927
+            | 1969
+            | 2006
+            | 2013
+            | 3024
+    )
+}
+
+#[cfg(feature = "mysql")]
+fn number(error: &dyn DatabaseError) -> Option<u16> {
+    let error = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
+    error.map(sqlx::mysql::MySqlDatabaseError::number)
+}
+
+#[cfg(not(feature = "mysql"))]
+fn number(_: &dyn DatabaseError) -> Option<u16> {
+    None
+}

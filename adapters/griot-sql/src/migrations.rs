@@ -1,0 +1,176 @@
+//! The tables, made by the migrator of `sqlx`.
+
+use std::sync::Arc;
+
+use griot_projection::ProjectionError;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, AnyPool, SqlSafeStr};
+
+use crate::{Dialect, Sql};
+
+/// The longest name.
+const NAME_BYTES_MAX: usize = 40;
+
+/// The tables of somebody, made by steps in SQL that are applied once each, in order.
+///
+/// Only ever add to the steps: one that was applied and reads otherwise now is an error. On MySQL and
+/// MariaDB, which commit each change of a table by itself, a step that stopped half-way has to be repaired by
+/// hand: keep to one statement in a step.
+///
+/// ```
+/// use griot_sql::{Migrations, Sql};
+///
+/// let migrations = Migrations::new("carts", [
+///     Sql::new("CREATE TABLE items (id VARCHAR(26) PRIMARY KEY, name VARCHAR(255) NOT NULL)"),
+///     Sql::new("ALTER TABLE items ADD COLUMN added BIGINT NOT NULL DEFAULT 0"),
+/// ]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Migrations {
+    name: Arc<str>,
+    steps: Arc<[Sql]>,
+}
+
+impl Migrations {
+    /// The steps of whoever has this name, by which several keep their tables in one database. Its books are
+    /// the table `griot_migrations_NAME`.
+    pub fn new<S: Into<Sql>>(name: &str, steps: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            name: name.into(),
+            steps: steps.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    /// Griot's own, and then these.
+    pub(crate) async fn run(
+        &self,
+        pool: &AnyPool,
+        dialect: Dialect,
+    ) -> Result<(), ProjectionError> {
+        let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !self.name.bytes().all(plain)
+        {
+            return Err(ProjectionError::Refused {
+                what: "migrations of such a name",
+                reason: "give at most 40 of a-z, 0-9 and _",
+            });
+        }
+        let theirs = format!("griot_migrations_{}", self.name);
+        let all = [
+            migrator(dialect, &OWN, "griot_migrations".to_owned()),
+            migrator(dialect, &self.steps, theirs),
+        ];
+        if dialect == Dialect::Sqlite {
+            // All in one transaction: two that open the file at once do not meet half-way.
+            let begun = pool.begin_with("BEGIN IMMEDIATE").await;
+            let mut transaction = begun.map_err(ProjectionError::target)?;
+            apply(&all, &mut transaction).await?;
+            return transaction.commit().await.map_err(ProjectionError::target);
+        }
+        let mut connection = pool.acquire().await.map_err(ProjectionError::target)?;
+        let applied = apply(&all, &mut connection).await;
+        if applied.is_err() {
+            // It may hold the migrator's lock.
+            connection.close_on_drop();
+        }
+        applied
+    }
+}
+
+async fn apply(all: &[Migrator], connection: &mut AnyConnection) -> Result<(), ProjectionError> {
+    for migrator in all {
+        let applied = migrator.run_direct(None, connection, false).await;
+        applied.map_err(ProjectionError::target)?;
+    }
+    Ok(())
+}
+
+fn migrator(dialect: Dialect, steps: &[Sql], books: String) -> Migrator {
+    let migration = |(version, step): (i64, &Sql)| {
+        let (kind, sql) = (MigrationType::Simple, step.text(dialect).into_sql_str());
+        Migration::new(version, format!("step {version}").into(), kind, sql, false)
+    };
+    let mut migrator = Migrator::with_migrations((1..).zip(steps).map(migration).collect());
+    migrator.dangerous_set_table_name(books);
+    migrator
+}
+
+/// Griot's own tables, one migration after the other. Stored; only ever add to it.
+const OWN: [Sql; 2] = [
+    Sql::new(
+        "CREATE TABLE griot_projections (
+            projection TEXT NOT NULL,
+            slice BIGINT NOT NULL,
+            version BIGINT NOT NULL,
+            slices BIGINT NOT NULL,
+            epoch BIGINT NOT NULL,
+            journal_offset BIGINT NOT NULL,
+            events BIGINT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('running', 'paused', 'failed')),
+            reason TEXT,
+            PRIMARY KEY (projection, slice)
+        )",
+    )
+    .on_sqlite(
+        "CREATE TABLE griot_projections (
+            projection TEXT NOT NULL,
+            slice INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            slices INTEGER NOT NULL,
+            epoch INTEGER NOT NULL,
+            journal_offset INTEGER NOT NULL,
+            events INTEGER NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('running', 'paused', 'failed')),
+            reason TEXT,
+            PRIMARY KEY (projection, slice)
+        ) STRICT",
+    )
+    .on_mysql(
+        "CREATE TABLE griot_projections (
+            projection VARCHAR(191) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+            slice BIGINT NOT NULL,
+            version BIGINT NOT NULL,
+            slices BIGINT NOT NULL,
+            epoch BIGINT NOT NULL,
+            journal_offset BIGINT NOT NULL,
+            events BIGINT NOT NULL,
+            state VARCHAR(16) NOT NULL CHECK (state IN ('running', 'paused', 'failed')),
+            reason LONGTEXT CHARACTER SET utf8mb4,
+            PRIMARY KEY (projection, slice)
+        ) ENGINE = InnoDB",
+    ),
+    Sql::new(
+        "CREATE TABLE griot_parked (
+            projection TEXT NOT NULL,
+            slice BIGINT NOT NULL,
+            entity TEXT NOT NULL,
+            seq BIGINT NOT NULL,
+            reason TEXT NOT NULL,
+            retry BIGINT NOT NULL CHECK (retry IN (0, 1)),
+            PRIMARY KEY (projection, slice, entity)
+        )",
+    )
+    .on_sqlite(
+        "CREATE TABLE griot_parked (
+            projection TEXT NOT NULL,
+            slice INTEGER NOT NULL,
+            entity TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            retry INTEGER NOT NULL CHECK (retry IN (0, 1)),
+            PRIMARY KEY (projection, slice, entity)
+        ) STRICT, WITHOUT ROWID",
+    )
+    // The entity as bytes: no collation takes two names for one, and the key has room for the longest.
+    .on_mysql(
+        "CREATE TABLE griot_parked (
+            projection VARCHAR(191) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+            slice BIGINT NOT NULL,
+            entity VARBINARY(1089) NOT NULL,
+            seq BIGINT NOT NULL,
+            reason LONGTEXT CHARACTER SET utf8mb4 NOT NULL,
+            retry BIGINT NOT NULL CHECK (retry IN (0, 1)),
+            PRIMARY KEY (projection, slice, entity)
+        ) ENGINE = InnoDB",
+    ),
+];

@@ -1,0 +1,331 @@
+//! Where a read model is: a file, or a schema or database of a server.
+
+use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use griot_core::stable_hash;
+use griot_projection::ProjectionError;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyPool, AssertSqlSafe};
+use url::Url;
+
+use crate::Dialect;
+
+type Answer<T> = Result<T, ProjectionError>;
+
+/// Connections to a place, where its URL does not say how many.
+const CONNECTIONS_DEFAULT: u32 = 8;
+
+/// How long a connection is waited for.
+const ACQUIRE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// The longest name of a schema, which PostgreSQL sets; a database of MySQL may have one byte more.
+const NAME_BYTES_MAX: usize = 63;
+
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) kind: Kind,
+    pub(crate) connections: u32,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite { path: PathBuf },
+    Postgres { url: Url, schema: Option<String> },
+    Mysql { url: Url, database: String },
+}
+
+impl Place {
+    /// What a URL, or a plain path, says.
+    pub(crate) fn parse(text: &str) -> Answer<Self> {
+        let refuse = |what, reason| Err(ProjectionError::Refused { what, reason });
+        let file = match text.split_once(':') {
+            Some(("sqlite", path)) => Some(path.strip_prefix("//").unwrap_or(path)),
+            Some(_) if text.contains("://") => None,
+            _ => Some(text),
+        };
+        if let Some(path) = file {
+            if path.is_empty() || path == ":memory:" || path.contains('?') {
+                return refuse(
+                    "a read model in such a file",
+                    "name a path without settings: sqlite://PATH",
+                );
+            }
+            let path = std::path::absolute(path).map_err(ProjectionError::target)?;
+            return Self::of(Kind::Sqlite { path }, CONNECTIONS_DEFAULT);
+        }
+        let mut url = Url::parse(text).map_err(ProjectionError::target)?;
+        let (mut schema, mut connections, mut others) = (None, CONNECTIONS_DEFAULT, Vec::new());
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                "schema" => schema = Some(value.into_owned()),
+                "connections" => {
+                    connections = value.parse().map_err(ProjectionError::target)?;
+                }
+                _ => others.push((name.into_owned(), value.into_owned())),
+            }
+        }
+        url.set_query(None);
+        if !others.is_empty() {
+            url.query_pairs_mut().extend_pairs(others);
+        }
+        match url.scheme() {
+            "postgres" | "postgresql" => Self::of(Kind::Postgres { url, schema }, connections),
+            "mysql" | "mariadb" => {
+                let database = url.path().trim_start_matches('/').to_owned();
+                if database.is_empty() || schema.is_some() {
+                    return refuse(
+                        "a read model in no database",
+                        "name one, and no schema: mysql://HOST/DATABASE",
+                    );
+                }
+                Self::of(Kind::Mysql { url, database }, connections)
+            }
+            _ => refuse(
+                "a read model at such a URL",
+                "use a path, sqlite://PATH, postgres://, mysql:// or mariadb://",
+            ),
+        }
+    }
+
+    fn of(kind: Kind, connections: u32) -> Answer<Self> {
+        let place = Self { kind, connections };
+        let is_built = match place.dialect() {
+            Dialect::Sqlite => cfg!(feature = "sqlite"),
+            Dialect::Postgres => cfg!(feature = "postgres"),
+            Dialect::Mysql => cfg!(feature = "mysql"),
+        };
+        if !is_built || connections == 0 {
+            return Err(ProjectionError::Refused {
+                what: "a read model there",
+                reason: "build griot-sql with its feature `sqlite`, `postgres` or `mysql`, and leave at \
+                         least one connection",
+            });
+        }
+        Ok(place)
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.kind {
+            Kind::Sqlite { .. } => Dialect::Sqlite,
+            Kind::Postgres { .. } => Dialect::Postgres,
+            Kind::Mysql { .. } => Dialect::Mysql,
+        }
+    }
+
+    fn options(&self) -> Answer<AnyConnectOptions> {
+        use sqlx::ConnectOptions as _;
+        let url = match &self.kind {
+            Kind::Sqlite { path } => file_url(path)?,
+            Kind::Postgres { url, .. } | Kind::Mysql { url, .. } => url.clone(),
+        };
+        let options = AnyConnectOptions::from_url(&url).map_err(ProjectionError::target)?;
+        Ok(options.disable_statement_logging())
+    }
+
+    /// What each connection begins with.
+    fn setup(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Sqlite { .. } => vec![
+                "PRAGMA busy_timeout = 30000".to_owned(),
+                "PRAGMA journal_mode = WAL".to_owned(),
+                "PRAGMA synchronous = NORMAL".to_owned(),
+                "PRAGMA foreign_keys = ON".to_owned(),
+            ],
+            Kind::Postgres { schema, .. } => {
+                let path = |schema: &String| {
+                    format!("SET search_path TO {}", Dialect::Postgres.quoted(schema))
+                };
+                schema.iter().map(path).collect()
+            }
+            // Without locks on gaps, so that slices do not wait for each other.
+            Kind::Mysql { .. } => {
+                vec!["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned()]
+            }
+        }
+    }
+
+    /// Connections, each of which begins with the `more` as well.
+    pub(crate) async fn connect(&self, connections: u32, more: Vec<String>) -> Answer<AnyPool> {
+        sqlx::any::install_default_drivers();
+        let setup: Vec<String> = self.setup().into_iter().chain(more).collect();
+        let pool = AnyPoolOptions::new().max_connections(connections);
+        let pool = pool.acquire_timeout(ACQUIRE_MAX);
+        let pool = pool.after_connect(move |connection, _| {
+            let setup = setup.clone();
+            Box::pin(async move {
+                for statement in setup {
+                    // Every name in it is quoted.
+                    let setting = sqlx::raw_sql(AssertSqlSafe(statement));
+                    setting.execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        });
+        let connecting = pool.connect_with(self.options()?).await;
+        connecting.map_err(ProjectionError::target)
+    }
+
+    /// The place beside it for a projection; `own` is the schema that this one is in.
+    pub(crate) fn beside(&self, projection: &str, own: &str) -> Self {
+        let kind = match &self.kind {
+            Kind::Sqlite { path } => Kind::Sqlite {
+                path: path_beside(path, projection),
+            },
+            Kind::Postgres { url, .. } => Kind::Postgres {
+                url: url.clone(),
+                schema: Some(name_beside(own, projection)),
+            },
+            Kind::Mysql { url, .. } => {
+                let (mut url, database) = (url.clone(), name_beside(own, projection));
+                url.set_path(&format!("/{database}"));
+                Kind::Mysql { url, database }
+            }
+        };
+        Self {
+            kind,
+            connections: self.connections,
+        }
+    }
+}
+
+/// As sqlx takes it, whatever is in the path; the file is made where there is none.
+fn file_url(path: &Path) -> Answer<Url> {
+    let file = Url::from_file_path(path).map_err(|()| ProjectionError::Refused {
+        what: "a read model in such a file",
+        reason: "name a path from the root",
+    })?;
+    let url = format!("sqlite://{}?mode=rwc", file.path());
+    Url::parse(&url).map_err(ProjectionError::target)
+}
+
+/// Beside the file, named for the projection.
+fn path_beside(path: &Path, projection: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    let mut suffix = ".rebuild-".to_owned();
+    for letter in projection.chars() {
+        if letter.is_ascii_alphanumeric() || "-_.".contains(letter) {
+            suffix.push(letter);
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(suffix, "%{:x}", u32::from(letter));
+        }
+    }
+    name.push(suffix);
+    name.into()
+}
+
+/// A name for the projection that every server takes, and its hash where something was lost on the way.
+fn name_beside(own: &str, projection: &str) -> String {
+    let whole = format!("{own}_rebuild_{projection}");
+    let is_plain = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_');
+    if whole.len() <= NAME_BYTES_MAX && projection.chars().all(is_plain) && own.is_ascii() {
+        return whole;
+    }
+    let plain = |letter: char| if is_plain(letter) { letter } else { '_' };
+    let hash = format!("_{:016x}", stable_hash(whole.as_bytes()));
+    let kept = NAME_BYTES_MAX - hash.len();
+    let name: String = whole.chars().map(plain).take(kept).collect();
+    name + &hash
+}
+
+/// Without the password.
+impl fmt::Debug for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Sqlite { path } => write!(formatter, "{}", path.display()),
+            Kind::Postgres { url, schema } => {
+                let host = url.host_str().unwrap_or_default();
+                write!(formatter, "postgres://{host}{}", url.path())?;
+                schema
+                    .iter()
+                    .try_for_each(|schema| write!(formatter, "?schema={schema}"))
+            }
+            Kind::Mysql { url, database } => {
+                let host = url.host_str().unwrap_or_default();
+                write!(formatter, "mysql://{host}/{database}")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Sqlite { .. } => "Sqlite",
+            Self::Postgres { .. } => "Postgres",
+            Self::Mysql { .. } => "Mysql",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_a_file_with_or_without_a_scheme() {
+        let file = |text: &str| match Place::parse(text).unwrap().kind {
+            Kind::Sqlite { path } => path,
+            other => panic!("{other:?}"),
+        };
+        for text in ["/data/a b.sqlite", "sqlite:///data/a b.sqlite"] {
+            assert_eq!(file(text), Path::new("/data/a b.sqlite"));
+        }
+        assert!(file("read-model.sqlite").is_absolute());
+        for text in [
+            "",
+            "sqlite://",
+            "sqlite::memory:",
+            "sqlite://a?mode=ro",
+            "redis://a/b",
+        ] {
+            assert!(Place::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_beside_is_one_that_every_server_takes_and_its_own() {
+        assert_eq!(name_beside("public", "items"), "public_rebuild_items");
+        let long = "x".repeat(200);
+        let odd = [
+            "items",
+            "Items",
+            "ITEMS",
+            "it`e\"ms",
+            "ämter",
+            "æmter",
+            &long,
+            &(long.clone() + "y"),
+        ];
+        let names = odd.map(|projection| name_beside("public", projection));
+        for name in &names {
+            assert!(name.len() <= NAME_BYTES_MAX, "{name}");
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{name}"
+            );
+        }
+        let mut unique = names.to_vec();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), names.len(), "{names:?}");
+    }
+
+    #[cfg(all(feature = "postgres", feature = "mysql"))]
+    #[test]
+    fn a_url_says_schema_and_connections_and_the_rest_is_the_servers() {
+        let place =
+            Place::parse("postgres://a:b@c/d?schema=e&sslmode=require&connections=3").unwrap();
+        let Kind::Postgres { url, schema } = &place.kind else {
+            panic!("{place:?}");
+        };
+        assert_eq!(url.as_str(), "postgres://a:b@c/d?sslmode=require");
+        assert_eq!((schema.as_deref(), place.connections), (Some("e"), 3));
+        assert!(!format!("{place:?}").contains('b'), "{place:?}");
+        assert!(Place::parse("mysql://a@b").is_err());
+        let place = Place::parse("mariadb://a@b/c").unwrap();
+        assert!(format!("{:?}", place.beside("x", "c")).ends_with("/c_rebuild_x"));
+    }
+}
