@@ -10,7 +10,7 @@ use griot_projection::{Comparison, ProjectionError, RebuildTarget};
 use sqlx::{AssertSqlSafe, SqlStr};
 
 use crate::connection::Places;
-use crate::place::Kind;
+use crate::place::{Kind, Place};
 use crate::rows::number;
 use crate::target::{begin_to_write, run};
 use crate::{Dialect, SqlTarget, SqlTransaction};
@@ -20,15 +20,14 @@ type Answer<T> = Result<T, ProjectionError>;
 impl RebuildTarget for SqlTarget {
     async fn beside(&self, projection: &str) -> Answer<Self> {
         let place = self.place.beside(projection, &self.name().await?);
-        if let Kind::Mysql { database, .. } = &place.kind {
-            let database = Dialect::Mysql.quoted(database);
-            run(
-                &self.pool,
-                format!("CREATE DATABASE IF NOT EXISTS {database}"),
-            )
-            .await?;
+        match self.open_beside(&place).await {
+            // One that was left half made or half thrown away.
+            Err(ProjectionError::Target(_)) => {
+                self.throw_away(&place).await?;
+                self.open_beside(&place).await
+            }
+            opened => opened,
         }
-        Self::open_at(place, self.migrations.clone()).await
     }
 
     async fn begin_with(&self, beside: &Self) -> Answer<SqlTransaction> {
@@ -127,25 +126,42 @@ impl RebuildTarget for SqlTarget {
 
     async fn discard(&self, beside: Self) -> Answer<()> {
         beside.pool.close().await;
-        match &beside.place.kind {
-            Kind::Sqlite { path } => remove(path),
-            Kind::Postgres { schema, .. } => {
-                let schema = Dialect::Postgres.quoted(schema.as_deref().unwrap_or_default());
-                run(
-                    &self.pool,
-                    format!("DROP SCHEMA IF EXISTS {schema} CASCADE"),
-                )
-                .await
-            }
-            Kind::Mysql { database, .. } => {
-                let database = Dialect::Mysql.quoted(database);
-                run(&self.pool, format!("DROP DATABASE IF EXISTS {database}")).await
-            }
-        }
+        self.throw_away(&beside.place).await
     }
 }
 
 impl SqlTarget {
+    async fn open_beside(&self, place: &Place) -> Answer<Self> {
+        if let Kind::Mysql { database, .. } = &place.kind {
+            let database = Dialect::Mysql.quoted(database);
+            let making = format!("CREATE DATABASE IF NOT EXISTS {database}");
+            run(&self.pool, making).await?;
+        }
+        Self::open_at(place.clone(), self.migrations.clone()).await
+    }
+
+    async fn throw_away(&self, place: &Place) -> Answer<()> {
+        match &place.kind {
+            Kind::Sqlite { path } => remove(path),
+            Kind::Postgres { schema, .. } => {
+                let schema = Dialect::Postgres.quoted(schema.as_deref().unwrap_or_default());
+                let dropping = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
+                run(&self.pool, dropping).await
+            }
+            Kind::Mysql { database, .. } => {
+                let database = Dialect::Mysql.quoted(database);
+                // One after the other, and may stop half-way: first what says that the others are there.
+                let theirs = self.migrations.books();
+                for table in [theirs.as_str(), "griot_migrations", "griot_projections"] {
+                    let table = Dialect::Mysql.quoted(table);
+                    let dropping = format!("DROP TABLE IF EXISTS {database}.{table}");
+                    run(&self.pool, dropping).await?;
+                }
+                run(&self.pool, format!("DROP DATABASE IF EXISTS {database}")).await
+            }
+        }
+    }
+
     /// The schema or database that the tables are in.
     async fn name(&self) -> Answer<String> {
         match &self.place.kind {

@@ -41,6 +41,11 @@ impl Migrations {
         }
     }
 
+    /// The table that says which of them were applied.
+    pub(crate) fn books(&self) -> String {
+        format!("griot_migrations_{}", self.name)
+    }
+
     /// Griot's own, and then these.
     pub(crate) async fn run(
         &self,
@@ -55,10 +60,9 @@ impl Migrations {
                 reason: "give at most 40 of a-z, 0-9 and _",
             });
         }
-        let theirs = format!("griot_migrations_{}", self.name);
         let all = [
             migrator(dialect, &OWN, "griot_migrations".to_owned()),
-            migrator(dialect, &self.steps, theirs),
+            migrator(dialect, &self.steps, self.books()),
         ];
         if dialect == Dialect::Sqlite {
             // All in one transaction: two that open the file at once do not meet half-way.
@@ -68,11 +72,23 @@ impl Migrations {
             return transaction.commit().await.map_err(ProjectionError::target);
         }
         let mut connection = pool.acquire().await.map_err(ProjectionError::target)?;
-        let applied = apply(&all, &mut connection).await;
-        if applied.is_err() {
-            // It may hold the migrator's lock.
-            connection.close_on_drop();
+        if dialect == Dialect::Mysql {
+            // The migrator's own lock waits a negative time, which MariaDB does not wait at all.
+            let locking = sqlx::query_scalar("SELECT GET_LOCK('griot_migrations', 60)");
+            let locked: Option<i64> = locking
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(ProjectionError::target)?;
+            if locked != Some(1) {
+                return Err(ProjectionError::Refused {
+                    what: "a migration beside another",
+                    reason: "somebody has been migrating for a minute: try again",
+                });
+            }
         }
+        let applied = apply(&all, &mut connection).await;
+        // It may hold locks of its session.
+        connection.close_on_drop();
         applied
     }
 }

@@ -52,7 +52,11 @@ impl SqlTarget {
         } = &place.kind
         {
             let schema = Dialect::Postgres.quoted(schema);
-            run(&pool, format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
+            let making = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
+            // Of several who make it at once all but one fail, once it is there.
+            if run(&pool, making.clone()).await.is_err() {
+                run(&pool, making).await?;
+            }
         }
         migrations.run(&pool, place.dialect()).await?;
         Ok(Self {

@@ -280,15 +280,15 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         topics
     }
 
-    /// How an event is gathered with others, where it is, and the pattern of its route: an allocation of
-    /// that route's own, by which it is told from all others of this router.
-    pub(crate) fn batch_of(&self, event: &Event) -> Option<(&Arc<str>, Batch)> {
+    /// Which route handles an event, if one does, and how it is gathered with others there, if it is. The
+    /// pattern is an allocation of that route's own, by which it is told from all others of this router.
+    pub fn handled_by(&self, event: &Event) -> Option<(&Arc<str>, Option<Batch>)> {
         let table = &self.inner.table;
         if is_dead(event.topic()) && table.strays_in(event.topic()) {
             return None;
         }
         let (pattern, endpoint) = table.find(event.topic(), event.name())?;
-        Some((pattern, endpoint.batch?))
+        Some((pattern, endpoint.batch))
     }
 
     fn route(mut self, pattern: Pattern, name: Option<&str>, endpoint: Endpoint<S>) -> Self {

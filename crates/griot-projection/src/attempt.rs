@@ -7,17 +7,22 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use griot_core::{EntityId, Offset, Publication};
-use griot_events::{Answer, Content, EVENT_NAME, Event, Failure, Headers, MESSAGE_ID, Partition};
+use griot_events::{Answer, Failure, MESSAGE_ID};
 use griot_journal::RecordedEvent;
 use tower::Service;
 
+use crate::group::{Group, grouped};
 use crate::worker::Worker;
 use crate::{Asked, Fault, Phase, ProjectionError, Standing, State, Target};
 
 /// Why a batch was not committed. Nothing of it is stored.
 pub(crate) enum Interrupted {
-    /// An event could not be handled.
-    Unhandled { index: usize, failure: Failure },
+    /// An event could not be handled, or several at once: from the first to the last of these.
+    Unhandled {
+        first: usize,
+        last: usize,
+        failure: Failure,
+    },
     /// The slice is paused, or stopped.
     Held(State),
     /// The slice stands elsewhere than this worker thought.
@@ -35,9 +40,13 @@ pub(crate) enum Unhandled {
 }
 
 impl Unhandled {
-    fn of(self, index: usize) -> Interrupted {
+    fn of(self, group: &Group) -> Interrupted {
         match self {
-            Self::Failed(failure) => Interrupted::Unhandled { index, failure },
+            Self::Failed(failure) => Interrupted::Unhandled {
+                first: group.first,
+                last: group.last,
+                failure,
+            },
             Self::Database(error) => Interrupted::Error(error),
         }
     }
@@ -63,14 +72,12 @@ impl<T: Target> Worker<T> {
         self.metrics.parked(parked.len());
         let parked: HashSet<EntityId> = parked.into_iter().map(|parked| parked.entity).collect();
         let waits = |event: &RecordedEvent| !parked.is_empty() && parked.contains(&event.entity);
+        let own = events.iter().enumerate().filter(|(_, event)| !waits(event));
         let (mut handled, mut out) = (0, Vec::new());
-        for (index, event) in events.iter().enumerate() {
-            if waits(event) {
-                continue;
-            }
-            let handling = self.handle(transaction, event, &mut out).await;
-            transaction = handling.map_err(|unhandled| unhandled.of(index))?;
-            handled += 1;
+        for group in grouped(&self.router, own) {
+            let handling = self.handle(transaction, &group, &mut out).await;
+            transaction = handling.map_err(|unhandled| unhandled.of(&group))?;
+            handled += group.events.len() as u64;
         }
         self.publish(out).await?;
         standing.offset = next;
@@ -114,17 +121,20 @@ impl<T: Target> Worker<T> {
         Ok(())
     }
 
-    /// Gives an event to its handler; publications join `out`. Where it failed, the transaction is
-    /// rolled back.
+    /// Gives events to their handler; publications join `out`. Where it failed, the transaction is rolled
+    /// back.
     pub(crate) async fn handle(
         &mut self,
         transaction: T::Transaction,
-        event: &Arc<RecordedEvent>,
+        group: &Group,
         out: &mut Vec<Publication>,
     ) -> Result<T::Transaction, Unhandled> {
-        self.scope.lend(transaction, event);
+        let (Some(message), Some(first)) = (group.message(), group.events.first()) else {
+            return Ok(transaction);
+        };
+        self.scope.lend(transaction, &group.events);
         // What the handler held is gone with it, and the transaction is rolled back.
-        let handled = AssertUnwindSafe(self.router.call(message(event))).catch_unwind();
+        let handled = AssertUnwindSafe(self.router.call(message)).catch_unwind();
         let answer = match handled.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(never)) => match never {},
@@ -139,7 +149,7 @@ impl<T: Target> Worker<T> {
         if let Some(Fault::Database(error)) = fault {
             return Err(Unhandled::Database(error));
         }
-        self.settle(event, answer, out).map_err(Unhandled::Failed)?;
+        self.settle(first, answer, out).map_err(Unhandled::Failed)?;
         let failure = match (transaction, fault) {
             (Some(transaction), None) => return Ok(transaction),
             (_, Some(Fault::Statement(reason))) => Failure::Retry { reason },
@@ -151,7 +161,7 @@ impl<T: Target> Worker<T> {
         Err(Unhandled::Failed(failure))
     }
 
-    /// What an answer comes to; publications join `out`.
+    /// What an answer comes to; publications join `out`, named for this event, the first of its batch.
     fn settle(
         &self,
         event: &RecordedEvent,
@@ -193,26 +203,6 @@ impl<T: Target> Worker<T> {
         }
         Ok(())
     }
-}
-
-/// The event as a message, which is what handlers take.
-fn message(event: &RecordedEvent) -> Event {
-    let mut headers = Headers::default();
-    headers.push(EVENT_NAME, event.event.name.clone().into_owned());
-    headers.push("event-seq", event.seq.to_string());
-    for (name, value) in &event.metadata {
-        headers.push(name.clone(), value.clone());
-    }
-    Event::new(Content {
-        topic: event.entity.kind().to_owned(),
-        key: Some(event.entity.id().to_owned().into()),
-        headers,
-        payload: event.event.payload.clone(),
-        partition: Partition(0),
-        offset: event.offset.get(),
-        published_at: Some(event.at),
-        redelivered: 0,
-    })
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {

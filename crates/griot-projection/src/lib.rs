@@ -38,7 +38,9 @@
 
 mod attempt;
 mod error;
+mod group;
 mod metrics;
+mod pages;
 mod parked;
 mod projection;
 mod read_model;

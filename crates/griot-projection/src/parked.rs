@@ -6,6 +6,7 @@ use griot_core::Seq;
 use griot_journal::{RecordedEvent, SeqRange};
 
 use crate::attempt::{Interrupted, Unhandled};
+use crate::group::Group;
 use crate::worker::{Worker, describe};
 use crate::{Asked, Parked, ProjectionError, Target};
 
@@ -63,7 +64,9 @@ impl<T: Target> Worker<T> {
             let passed: Vec<_> = passed.cloned().map(Arc::new).collect();
             let mut out = Vec::new();
             for event in &passed {
-                match self.handle(transaction, event, &mut out).await {
+                // By itself, also where its handler takes batches: so what failed is known.
+                let group = Group::of(event);
+                match self.handle(transaction, &group, &mut out).await {
                     Ok(back) => transaction = back,
                     Err(Unhandled::Database(error)) => return Err(error.into()),
                     Err(Unhandled::Failed(failure)) => {

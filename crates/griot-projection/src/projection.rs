@@ -17,6 +17,10 @@ use crate::{Scope, Target};
 /// headers as well. It may ask for [`Tx`](crate::Tx), [`Recorded`](crate::Recorded) and
 /// [`Phase`](crate::Phase) besides. Events that no route asks for are passed over.
 ///
+/// - A handler of [batches](Router::on_batch) gets the events of a transaction that follow each other and go to
+///   it, up to [`Batch::events_max`](griot_events::Batch): an event that goes to another handler ends the batch, so
+///   that every handler sees an event behind all that stand before it in the journal; one that no route asks for
+///   does not. Nothing is waited for. A batch that fails is halved until the one bad event is found.
 /// - An answer of [`Answer::Retry`] and a panic are tried again, with a growing pause, up to
 ///   [`Limits::attempts_max`]; then, and at once after [`Answer::DeadLetter`], the event counts as
 ///   poison, and becomes what [`Poison`] says. No event is skipped silently.

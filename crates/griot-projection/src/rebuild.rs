@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use griot_core::{Epoch, Offset};
 use griot_journal::Journal;
 
+use crate::pages::Pages;
 use crate::worker::{Worker, check};
 use crate::{Phase, Projection, ProjectionError, ReadModel, RebuildTarget, Slice, Standing, State};
 
@@ -99,9 +101,12 @@ impl<T: RebuildTarget> Rebuild<T> {
                 Err(error) => return Err(error),
             }
         }
+        let events_max = projection.limits.batch_events_max;
+        let pages = Arc::new(Pages::new(&journal, projection.filter(), events_max));
         let mut workers = Vec::new();
         for number in 0..projection.slices {
-            let claiming = Worker::claim(&journal, &beside, &projection, number, Phase::Rebuilding);
+            let phase = (number, Phase::Rebuilding);
+            let claiming = Worker::claim(&journal, &pages, &beside, &projection, phase);
             workers.push(claiming.await?);
         }
         Ok(Self {
@@ -139,17 +144,18 @@ impl<T: RebuildTarget> Rebuild<T> {
                 report(Progress { offset: end, end });
                 return Ok(());
             }
-            for (worker, &end) in self.workers.iter_mut().zip(&ends) {
-                while worker.offset < end {
-                    let before = worker.offset;
-                    let step = Offset(before.get().saturating_add(REPORT_EVERY));
-                    worker.run_until(step.min(end)).await?;
-                    let offset = worker.offset;
-                    if offset == before {
-                        break;
-                    }
-                    report(Progress { offset, end });
-                }
+            let slowest = |workers: &[Worker<T>]| {
+                let offsets = workers.iter().map(|worker| worker.offset);
+                offsets.min().unwrap_or_default()
+            };
+            // All slices keep together, so that the journal is read once.
+            let mut step = slowest(&self.workers);
+            while step < end {
+                step = Offset(step.get().saturating_add(REPORT_EVERY)).min(end);
+                let all = self.workers.iter_mut().zip(&ends);
+                try_join_all(all.map(|(worker, &end)| worker.run_until(step.min(end)))).await?;
+                let offset = slowest(&self.workers).min(end);
+                report(Progress { offset, end });
             }
         }
         Ok(())
@@ -198,6 +204,9 @@ impl<T: RebuildTarget> Rebuild<T> {
                 self.live.remove(&mut transaction, &slice).await?;
             }
         }
+        // Above every epoch that the old slices had, so that none of their runners comes through.
+        let above = stored.iter().map(|standing| standing.epoch.next()).max();
+        let above = above.unwrap_or(Epoch(1));
         let mut reading = self.beside.begin_reading().await?;
         let rebuilt = self
             .beside
@@ -208,7 +217,8 @@ impl<T: RebuildTarget> Rebuild<T> {
             let old = usize::try_from(number)
                 .ok()
                 .and_then(|index| stored.get(index));
-            self.take_place(&mut transaction, &slice, old, new).await?;
+            self.take_place(&mut transaction, &slice, (old, above), new)
+                .await?;
             for parked in self.beside.parked(&mut reading, &slice).await? {
                 self.live.park(&mut transaction, &slice, &parked).await?;
             }
@@ -238,14 +248,12 @@ impl<T: RebuildTarget> Rebuild<T> {
         &self,
         transaction: &mut T::Transaction,
         slice: &Slice,
-        old: Option<&Standing>,
+        (old, above): (Option<&Standing>, Epoch),
         new: Standing,
     ) -> Result<(), ProjectionError> {
         let Some(old) = old.filter(|old| old.slices == new.slices) else {
-            // Above every epoch that the old slices had, so that none of their runners comes through.
-            let epoch = old.map_or(Epoch(1), |old| old.epoch.next());
             let first = Standing {
-                epoch,
+                epoch: above,
                 state: State::Running,
                 ..new
             };
@@ -280,9 +288,8 @@ impl<T: RebuildTarget> Rebuild<T> {
             stored.push(standing);
         }
         let ends = self.ends_of(&stored).await?;
-        for (worker, &end) in self.workers.iter_mut().zip(&ends) {
-            worker.run_until(end).await?;
-        }
+        let all = self.workers.iter_mut().zip(&ends);
+        try_join_all(all.map(|(worker, &end)| worker.run_until(end))).await?;
         Ok((transaction, stored))
     }
 

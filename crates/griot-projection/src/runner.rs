@@ -8,6 +8,7 @@ use griot_journal::Journal;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::pages::Pages;
 use crate::worker::Worker;
 use crate::{Phase, Projection, ProjectionError, ReadModel, Target};
 
@@ -53,8 +54,11 @@ impl<T: Target> Runner<T> {
             });
         }
         let signals = Arc::new(Signals::default());
+        let pages = Pages::new(&self.journal, projection.filter(), limits.batch_events_max);
+        let pages = Arc::new(pages);
+        let (journal, target) = (&self.journal, &self.target);
         let claims = (0..projection.slices).map(|number| {
-            Worker::claim(&self.journal, &self.target, projection, number, Phase::Live)
+            Worker::claim(journal, &pages, target, projection, (number, Phase::Live))
         });
         let workers = try_join_all(claims).await?;
         let (stop, stopped) = watch::channel(false);

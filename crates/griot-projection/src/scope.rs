@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use griot_events::{DeadLetter, Event, Failure, FromEvent};
+use griot_events::{DeadLetter, Event, Failure, FromBatch, FromEvent};
 use griot_journal::RecordedEvent;
 
 use crate::Target;
@@ -18,7 +18,8 @@ pub struct Scope<T: Target> {
 
 struct Held<T: Target> {
     transaction: Option<T::Transaction>,
-    recorded: Option<Arc<RecordedEvent>>,
+    /// What is handled, in the order of offsets.
+    recorded: Vec<Arc<RecordedEvent>>,
 }
 
 /// Whether an event is handled for the live tables, or for those of a [`Rebuild`](crate::Rebuild).
@@ -53,7 +54,7 @@ impl<T: Target> Scope<T> {
         Self {
             held: Arc::new(Mutex::new(Held {
                 transaction: None,
-                recorded: None,
+                recorded: Vec::new(),
             })),
             phase,
         }
@@ -63,11 +64,22 @@ impl<T: Target> Scope<T> {
         self.phase
     }
 
-    /// Lends the transaction to a handler of this event.
-    pub(crate) fn lend(&self, transaction: T::Transaction, recorded: &Arc<RecordedEvent>) {
+    /// Lends the transaction to a handler of these events.
+    pub(crate) fn lend(&self, transaction: T::Transaction, recorded: &[Arc<RecordedEvent>]) {
         let mut held = lock(&self.held);
         held.transaction = Some(transaction);
-        held.recorded = Some(Arc::clone(recorded));
+        held.recorded.clear();
+        held.recorded.extend_from_slice(recorded);
+    }
+
+    fn borrow(&self) -> Result<Tx<T>, Failure> {
+        let transaction = self.take_back();
+        let transaction =
+            transaction.ok_or(DeadLetter("the handler asks for the transaction twice"))?;
+        Ok(Tx {
+            held: Arc::clone(&self.held),
+            transaction: Some(transaction),
+        })
     }
 
     /// Takes it back; `None` where a handler kept it.
@@ -82,25 +94,34 @@ fn lock<T: Target>(held: &Mutex<Held<T>>) -> MutexGuard<'_, Held<T>> {
 
 impl<T: Target> FromEvent<Scope<T>> for Tx<T> {
     fn from_event(_: &Event, scope: &Scope<T>) -> Result<Self, Failure> {
-        let transaction = scope.take_back();
-        let transaction =
-            transaction.ok_or(DeadLetter("the handler asks for the transaction twice"))?;
-        Ok(Self {
-            held: Arc::clone(&scope.held),
-            transaction: Some(transaction),
-        })
+        scope.borrow()
+    }
+}
+
+impl<T: Target> FromBatch<Scope<T>> for Tx<T> {
+    fn from_batch(_: &[Event], scope: &Scope<T>) -> Result<Self, Failure> {
+        scope.borrow()
     }
 }
 
 impl<T: Target> FromEvent<Scope<T>> for Recorded {
-    fn from_event(_: &Event, scope: &Scope<T>) -> Result<Self, Failure> {
-        let recorded = lock(&scope.held).recorded.clone();
-        Ok(Self(recorded.ok_or(DeadLetter("no event is handled"))?))
+    fn from_event(event: &Event, scope: &Scope<T>) -> Result<Self, Failure> {
+        let (_, offset) = event.position();
+        let recorded = &lock(&scope.held).recorded;
+        let found = recorded.binary_search_by_key(&offset, |recorded| recorded.offset.get());
+        let found = found.ok().and_then(|at| recorded.get(at).cloned());
+        Ok(Self(found.ok_or(DeadLetter("no such event is handled"))?))
     }
 }
 
 impl<T: Target> FromEvent<Scope<T>> for Phase {
     fn from_event(_: &Event, scope: &Scope<T>) -> Result<Self, Failure> {
+        Ok(scope.phase)
+    }
+}
+
+impl<T: Target> FromBatch<Scope<T>> for Phase {
+    fn from_batch(_: &[Event], scope: &Scope<T>) -> Result<Self, Failure> {
         Ok(scope.phase)
     }
 }

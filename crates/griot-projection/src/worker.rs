@@ -5,12 +5,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use griot_core::{Epoch, Offset, Timestamp};
 use griot_events::{Failure, Router};
-use griot_journal::{Filter, Journal, JournalError, RecordedEvent};
+use griot_journal::{Journal, JournalError, RecordedEvent};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::attempt::Interrupted;
 use crate::metrics::Metrics;
+use crate::pages::Pages;
 use crate::read_model::lag_of;
 use crate::runner::Signals;
 use crate::{Phase, Poison, Projection, ProjectionError, Scope, Slice, Standing, State, Target};
@@ -33,11 +34,14 @@ pub(crate) struct Worker<T: Target> {
     pub(crate) signals: Arc<Signals>,
     /// Somebody asked for another try of a parked entity.
     pub(crate) retry_asked: bool,
-    filter: Filter,
+    /// What all slices read.
+    pages: Arc<Pages>,
     /// Where it ends by itself.
     until: Option<Offset>,
-    /// How many events to take next, where the one behind them could not be handled.
-    next_events_max: Option<usize>,
+    /// How many events to take next, where what stands behind them could not be handled.
+    good: Option<usize>,
+    /// What could not be handled lies no farther than here.
+    bad_until: Option<Offset>,
     /// How often the next event was tried.
     attempts: u32,
     /// How often in a row something else failed.
@@ -57,10 +61,10 @@ impl<T: Target> Worker<T> {
     /// Takes a slice over, under a new epoch.
     pub(crate) async fn claim(
         journal: &Arc<dyn Journal>,
+        pages: &Arc<Pages>,
         target: &T,
         projection: &Projection<T>,
-        number: u32,
-        phase: Phase,
+        (number, phase): (u32, Phase),
     ) -> Result<Self, ProjectionError> {
         let slice = Slice {
             projection: Arc::clone(&projection.name),
@@ -72,7 +76,7 @@ impl<T: Target> Worker<T> {
             journal: Arc::clone(journal),
             target: target.clone(),
             router: projection.router.clone().with_state(scope.clone()),
-            filter: projection.filter(),
+            pages: Arc::clone(pages),
             projection: projection.clone(),
             scope,
             metrics: Metrics::new(&slice),
@@ -82,7 +86,8 @@ impl<T: Target> Worker<T> {
             signals: Arc::default(),
             retry_asked: true,
             until: None,
-            next_events_max: None,
+            good: None,
+            bad_until: None,
             attempts: 0,
             failures: 0,
             measured: None,
@@ -141,17 +146,25 @@ impl<T: Target> Worker<T> {
     /// Runs until it has come to `until`, and not beyond.
     pub(crate) async fn run_until(&mut self, until: Offset) -> Result<(), ProjectionError> {
         self.until = Some(until);
+        let mut failures = 0;
         while self.offset < until {
-            match self.turn().await? {
-                Turn::Moved => {}
+            match self.turn().await {
+                Ok(Turn::Moved) => failures = 0,
                 // Behind the last event that there is.
-                Turn::Idle => return Ok(()),
-                Turn::Held(state) => {
+                Ok(Turn::Idle) => return Ok(()),
+                Ok(Turn::Held(state)) => {
                     return Err(ProjectionError::Held {
                         projection: self.projection.name.to_string(),
                         state: state.to_string(),
                     });
                 }
+                Err(ProjectionError::Target(_))
+                    if failures < self.projection.limits.attempts_max =>
+                {
+                    failures += 1;
+                    tokio::time::sleep(self.pause_after(failures)).await;
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -176,19 +189,20 @@ impl<T: Target> Worker<T> {
         if self.retry_asked {
             self.retry_parked().await?;
         }
-        let limit = self.projection.limits.batch_events_max;
-        let page = self.journal.tail(self.offset, &self.filter, limit).await;
+        let page = self.pages.beyond(self.offset).await;
         let page = page.map_err(ProjectionError::from)?;
         let mut next = page.next.min(self.until.unwrap_or(Offset::MAX));
         if next <= self.offset {
             return Ok(Turn::Idle);
         }
         let slices = self.projection.slices;
-        let own = |event: &RecordedEvent| {
-            event.offset <= next && (slices == 1 || event.entity.shard(slices) == self.slice.number)
+        let own = |event: &&Arc<RecordedEvent>| {
+            event.offset > self.offset
+                && event.offset <= next
+                && (slices == 1 || event.entity.shard(slices) == self.slice.number)
         };
-        let mut events: Vec<_> = page.events.into_iter().filter(own).map(Arc::new).collect();
-        if let Some(max) = self.next_events_max.take()
+        let mut events: Vec<_> = page.events.iter().filter(own).map(Arc::clone).collect();
+        if let Some(max) = self.bound(&events)
             && max < events.len()
         {
             events.truncate(max);
@@ -196,15 +210,37 @@ impl<T: Target> Worker<T> {
         }
         match self.attempt(&events, next).await {
             Ok(()) => self.attempts = 0,
-            Err(Interrupted::Unhandled { index, failure }) => match events.get(index) {
-                // Those before it go first, so that it stands at the head.
-                Some(_) if index > 0 => self.next_events_max = Some(index),
-                Some(event) => self.unhandled(event, failure).await?,
-                None => {}
-            },
+            Err(Interrupted::Unhandled {
+                first,
+                last,
+                failure,
+            }) => {
+                self.bad_until = events.get(last).map(|event| event.offset);
+                match events.get(first) {
+                    // Those before it go first, so that it stands at the head.
+                    Some(_) if first > 0 => self.good = Some(first),
+                    Some(event) if first == last => self.unhandled(event, failure).await?,
+                    // A batch is halved until the one is found that is to blame.
+                    _ => {}
+                }
+            }
             Err(other) => return Err(other),
         }
         Ok(Turn::Moved)
+    }
+
+    /// How many of the events to take, where one of them could not be handled.
+    fn bound(&mut self, events: &[Arc<RecordedEvent>]) -> Option<usize> {
+        if let Some(good) = self.good.take() {
+            return Some(good);
+        }
+        let until = self.bad_until?;
+        let suspects = events.iter().filter(|event| event.offset <= until).count();
+        if suspects == 0 {
+            self.bad_until = None;
+            return None;
+        }
+        Some((suspects / 2).max(1))
     }
 
     /// Waits before the event is tried again, or says that it is poison.
@@ -272,7 +308,7 @@ impl<T: Target> Worker<T> {
             return;
         }
         self.measured = Some(Instant::now());
-        if let Ok(lag) = lag_of(&*self.journal, self.offset, &self.filter).await {
+        if let Ok(lag) = lag_of(&*self.journal, self.offset, self.pages.filter()).await {
             self.metrics.lag(lag.events, lag.time);
         }
     }

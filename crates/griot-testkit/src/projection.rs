@@ -1,5 +1,6 @@
 //! The suite for read models: every target of projections passes it.
 
+pub mod batches;
 mod kill;
 pub mod poison;
 pub mod rebuild;
@@ -11,7 +12,10 @@ use std::future::Future;
 use griot_journal::RecordedEvent;
 use griot_projection::{RebuildTarget, Target};
 
-pub use kill::g7_a_runner_killed_with_nine_in_the_middle_of_a_batch_shows_each_event_once;
+pub use kill::{
+    g7_a_rebuild_killed_with_nine_leaves_the_live_tables_whole,
+    g7_a_runner_killed_with_nine_in_the_middle_of_a_batch_shows_each_event_once,
+};
 
 /// Opens the read model that the suite tests, and writes and reads its table.
 ///
@@ -57,7 +61,7 @@ impl Entry {
 }
 
 /// Tests a target of projections: one test per case of [`running`](crate::projection::running),
-/// [`poison`](crate::projection::poison) and [`rebuild`](crate::projection::rebuild).
+/// [`batches`](crate::projection::batches), [`poison`](crate::projection::poison) and [`rebuild`](crate::projection::rebuild).
 #[macro_export]
 macro_rules! projection_suite {
     ($factory:expr) => {
@@ -75,6 +79,14 @@ macro_rules! projection_suite {
                 a_write_is_seen_by_whoever_waits_for_it,
                 a_handler_without_a_transaction_is_run_at_least_once,
                 another_number_of_slices_is_refused,
+            }
+        }
+        mod batches {
+            use super::*;
+            $crate::cases! { $factory; $crate::projection::batches;
+                g7_a_handler_of_batches_is_given_each_event_once_and_in_order,
+                handlers_of_batches_and_of_single_events_keep_to_the_journals_order,
+                of_a_batch_that_fails_the_one_bad_event_is_found,
             }
         }
         mod poison {
@@ -95,32 +107,38 @@ macro_rules! projection_suite {
                 a_comparison_counts_what_differs,
                 an_interrupted_rebuild_goes_on_where_it_was,
                 a_new_version_is_refused_until_it_is_rebuilt,
+                g7_a_rebuild_deals_the_entities_to_another_number_of_slices,
                 what_handlers_publish_goes_out_live_and_never_while_rebuilding,
             }
         }
     };
 }
 
-/// Tests that killing a runner neither loses nor repeats an event. The factory reaches the same tables in
-/// another process, given the same directory.
+/// Tests that killing a runner neither loses nor repeats an event, and that killing a rebuild leaves the live
+/// tables whole. The factory reaches the same tables in another process, given the same directory.
 #[macro_export]
 macro_rules! projection_kill_suite {
     ($factory:expr) => {
-        #[test]
-        fn g7_a_runner_killed_with_nine_in_the_middle_of_a_batch_shows_each_event_once() {
-            use $crate::projection as suite;
-            // As the test harness calls it: without the name of the program.
-            let (_, test) = concat!(
-                module_path!(),
-                "::g7_a_runner_killed_with_nine_in_the_middle_of_a_batch_shows_each_event_once"
-            )
-            .split_once("::")
-            .unwrap_or_default();
-            $crate::run(
-                suite::g7_a_runner_killed_with_nine_in_the_middle_of_a_batch_shows_each_event_once(
-                    $factory, test,
-                ),
-            );
+        $crate::projection_kill_case! { $factory;
+            g7_a_runner_killed_with_nine_in_the_middle_of_a_batch_shows_each_event_once,
+            g7_a_rebuild_killed_with_nine_leaves_the_live_tables_whole,
         }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! projection_kill_case {
+    ($factory:expr; $($case:ident,)+) => {
+        $(
+            #[test]
+            fn $case() {
+                use $crate::projection as suite;
+                let place = concat!(module_path!(), "::", stringify!($case));
+                // As the test harness calls it: without the name of the program.
+                let (_, test) = place.split_once("::").unwrap_or_default();
+                $crate::run(suite::$case($factory, test));
+            }
+        )+
     };
 }

@@ -85,16 +85,17 @@ pub(crate) fn named_for(directory: &Path, url: &str, fresh: fn(&str) -> String) 
 
 /// Opens it with the table of the suite.
 pub(crate) async fn open(url: &str) -> SqlTarget {
-    if let (true, Some((_, name))) = (url.starts_with("mysql"), url.rsplit_once('/')) {
-        make_database(url, name).await;
-    }
+    make_room(url).await;
     let target = SqlTarget::open(url, Migrations::new("ledger", LEDGER)).await;
     target.unwrap()
 }
 
-async fn make_database(url: &str, name: &str) {
+/// Makes the database that the URL names, where that is not done by opening.
+pub(crate) async fn make_room(url: &str) {
+    let Some((server, name)) = url.rsplit_once('/').filter(|_| url.starts_with("mysql")) else {
+        return;
+    };
     sqlx::any::install_default_drivers();
-    let server = url.strip_suffix(name).unwrap();
     let mut server = AnyConnection::connect(server).await.unwrap();
     let name = format!("CREATE DATABASE IF NOT EXISTS {name}");
     let making = sqlx::raw_sql(AssertSqlSafe(name));

@@ -236,7 +236,8 @@ where
 
     /// Who gathers this message with others, where its handler takes batches.
     fn gatherer(&mut self, event: &Event) -> Option<mpsc::UnboundedSender<Call>> {
-        let (pattern, batch) = self.router.as_ref()?.batch_of(event)?;
+        let (pattern, batch) = self.router.as_ref()?.handled_by(event)?;
+        let batch = batch?;
         let route = Arc::as_ptr(pattern).addr();
         if let Some(calls) = self.gatherers.get(&route) {
             return Some(calls.clone());

@@ -1,4 +1,5 @@
-//! Kill: a runner that is killed with kill -9 in the middle of a batch, again and again.
+//! Kill: a runner that is killed with kill -9 in the middle of a batch, and a rebuild anywhere, again and
+//! again.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,15 +13,16 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use griot_core::Offset;
 use griot_journal::{EmbeddedLog, Filter, Journal, Options, RecordedEvent};
-use griot_projection::Runner;
+use griot_projection::{Progress, Rebuild, Runner};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
-use super::stand::{SOON, ledger};
+use super::stand::{SOON, fine, ledger};
 use super::{Entry, ReadModelFactory};
 use crate::journal::{Writer, append_of, entity};
 
@@ -88,8 +90,8 @@ async fn write(directory: &Path) {
     journal.close().await;
 }
 
-/// Runs a life, and kills it when it hangs; says whether it did.
-async fn run(directory: &Path, test: &str, holds: usize) -> bool {
+/// The program, running this test as the other process, and what it says.
+fn other(directory: &Path, test: &str, holds: usize) -> (Child, BufReader<ChildStderr>) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(DIRECTORY, directory)
@@ -99,7 +101,19 @@ async fn run(directory: &Path, test: &str, holds: usize) -> bool {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let said = BufReader::new(child.stderr.take().unwrap());
+    (child, said)
+}
+
+/// Says a line to the process that began this one. Not by a macro: the test harness keeps what that prints.
+fn say(line: &str) {
+    let line = format!("{line}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// Runs a life, and kills it when it hangs; says whether it did.
+async fn run(directory: &Path, test: &str, holds: usize) -> bool {
+    let (mut child, mut said) = other(directory, test, holds);
     let mut line = String::new();
     let hung = async {
         loop {
@@ -133,8 +147,7 @@ async fn live<F: ReadModelFactory>(directory: &Path, factory: &F) {
     let begun = Arc::new(AtomicUsize::new(1));
     let trouble = move |_: &RecordedEvent| {
         if begun.fetch_add(1, Ordering::Relaxed) == holds {
-            // Not by a macro: the test harness keeps what that prints.
-            std::io::stderr().write_all(b"held\n").unwrap();
+            say("held");
             loop {
                 std::thread::park();
             }
@@ -152,4 +165,83 @@ async fn live<F: ReadModelFactory>(directory: &Path, factory: &F) {
     }
     running.drain().await.unwrap();
     journal.close().await;
+}
+
+/// The program runs itself again as one that rebuilds and swaps all the time. It is killed wherever it is; the
+/// live tables have one row for each event all along, and in the end a swap still comes through.
+pub async fn g7_a_rebuild_killed_with_nine_leaves_the_live_tables_whole<F>(
+    factory: impl Fn(&Path) -> F,
+    test: &str,
+) where
+    F: ReadModelFactory,
+{
+    if let Some(directory) = env::var_os(DIRECTORY) {
+        let directory = Path::new(&directory);
+        return rebuild(directory, &factory(directory)).await;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path()).await;
+    let journal = open(directory.path());
+    let target = factory(directory.path()).open().await;
+    let running = Runner::new(Arc::clone(&journal), target.clone());
+    let running = running.start(&ledger::<F>(fine)).await.unwrap();
+    for id in IDS {
+        let (entity, last) = (entity(id), griot_core::Seq(EACH));
+        let waiting = running.read_model().wait_for(&entity, last, SOON);
+        waiting.await.unwrap();
+    }
+    running.drain().await.unwrap();
+    let everything = Filter::default();
+    let page = journal.tail(Offset::ZERO, &everything, usize::MAX).await;
+    let all: Vec<Entry> = page.unwrap().events.iter().map(Entry::of).collect();
+    assert_eq!(all.len() as u64, IDS.len() as u64 * EACH);
+    journal.close().await;
+    drop(journal);
+    for life in 0..=KILLS {
+        let (mut child, mut said) = other(directory.path(), test, 0);
+        let marks = ["begun", "caught up", "compared", "swapped"];
+        let mark = marks.get(life % marks.len()).unwrap();
+        let mark = if life == KILLS { "swapped" } else { mark };
+        let mut line = String::new();
+        let seen = async {
+            while line.trim_end() != mark {
+                line.clear();
+                let read = said.read_line(&mut line).await.unwrap();
+                assert!(read > 0, "it ended by itself");
+                eprint!("{line}");
+            }
+        };
+        timeout(SOON, seen).await.expect("it comes so far");
+        // Some way into what comes next.
+        let mut ticks = tokio::time::interval(Duration::from_millis(1));
+        for _ in 0..fastrand::u32(0..25) {
+            ticks.tick().await;
+        }
+        child.kill().await.unwrap();
+        assert_eq!(F::entries(&target).await, all, "in life {life}");
+    }
+}
+
+/// What the other process does then. Where the database still undoes what the one before it left, it tries
+/// again.
+async fn rebuild<F: ReadModelFactory>(directory: &Path, factory: &F) {
+    let journal = open(directory);
+    let target = factory.open().await;
+    loop {
+        let projection = ledger::<F>(fine);
+        let begun = Rebuild::begin(Arc::clone(&journal), target.clone(), projection).await;
+        let Ok(mut rebuild) = begun else { continue };
+        say("begun");
+        if rebuild.catch_up(|_: Progress| ()).await.is_err() {
+            continue;
+        }
+        say("caught up");
+        if rebuild.compare().await.is_err() {
+            continue;
+        }
+        say("compared");
+        if rebuild.swap().await.is_ok() {
+            say("swapped");
+        }
+    }
 }

@@ -5,6 +5,7 @@
     reason = "a case panics where a promise is broken"
 )]
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use griot_core::{Publication, Seq};
@@ -181,6 +182,51 @@ pub async fn a_new_version_is_refused_until_it_is_rebuilt<F: ReadModelFactory>(f
     assert_eq!(stand.entries().await, stand.all_events().await);
     let standing = &stand.read_model().standing().await.unwrap()[0];
     assert_eq!((standing.version, &standing.state), (2, &State::Running));
+}
+
+/// To more and to fewer; the runner of the others is fenced.
+pub async fn g7_a_rebuild_deals_the_entities_to_another_number_of_slices<F: ReadModelFactory>(
+    factory: &F,
+) {
+    let stand = Stand::open(factory).await;
+    let ids: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    stand.write(&ids, 3).await;
+    let in_slices = |count| ledger::<F>(fine).with_slices(NonZeroU32::new(count).unwrap());
+    let mut running = stand.start(&in_slices(1)).await;
+    let mut epoch = griot_core::Epoch::ZERO;
+    for count in [4, 2, 5] {
+        stand.until_shown(&ids).await;
+        let mut rebuild = begin(&stand, in_slices(count)).await;
+        rebuild.catch_up(|_| ()).await.unwrap();
+        rebuild.swap().await.unwrap();
+        stand.check().await;
+        stand.write(&ids, 1).await;
+        let ended = running.ended().await;
+        assert!(
+            matches!(ended, Err(ProjectionError::Fenced { .. })),
+            "{ended:?}"
+        );
+        let standing = stand.read_model().standing().await.unwrap();
+        assert_eq!(standing.len(), usize::try_from(count).unwrap());
+        let lowest = standing
+            .iter()
+            .map(|standing| standing.epoch)
+            .min()
+            .unwrap();
+        assert!(lowest > epoch, "{standing:?}");
+        running = stand.start(&in_slices(count)).await;
+        let standing = stand.read_model().standing().await.unwrap();
+        epoch = standing
+            .iter()
+            .map(|standing| standing.epoch)
+            .max()
+            .unwrap();
+        stand.write(&ids, 2).await;
+    }
+    stand.until_shown(&ids).await;
+    running.drain().await.unwrap();
+    stand.check().await;
 }
 
 /// Nor does a handler that asks in which phase it is.

@@ -47,9 +47,13 @@ impl<F: ReadModelFactory> Stand<F> {
 
     /// Appends so many events to each entity, in turns.
     pub(super) async fn write(&self, ids: &[&str], events: u64) {
+        self.write_of("account", ids, events).await;
+    }
+
+    pub(super) async fn write_of(&self, kind: &str, ids: &[&str], events: u64) {
         for _ in 0..events {
             for id in ids {
-                let entity = entity(id);
+                let entity = EntityId::new(kind, id).unwrap();
                 let last = self.journal.last_seq(&entity).await.unwrap().get();
                 let append = append_of(&entity, last, 1);
                 self.writer.append(vec![append]).await.unwrap();

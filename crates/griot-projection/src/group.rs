@@ -1,0 +1,86 @@
+//! Groups: the events that a handler is called with at once, one or a batch.
+
+use std::sync::Arc;
+
+use griot_events::{Content, EVENT_NAME, Event, Headers, Partition, Router};
+use griot_journal::RecordedEvent;
+
+/// Events for one call of a handler, in the journal's order.
+pub(crate) struct Group {
+    /// Where the first and the last of them stand among those that were to be handled.
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    pub(crate) events: Vec<Arc<RecordedEvent>>,
+    messages: Vec<Event>,
+}
+
+impl Group {
+    /// An event by itself.
+    pub(crate) fn of(event: &Arc<RecordedEvent>) -> Self {
+        Self::begin(0, event, message(event))
+    }
+
+    fn begin(index: usize, event: &Arc<RecordedEvent>, message: Event) -> Self {
+        Self {
+            first: index,
+            last: index,
+            events: vec![Arc::clone(event)],
+            messages: vec![message],
+        }
+    }
+
+    /// The events as one message, which is what the handlers take.
+    pub(crate) fn message(&self) -> Option<Event> {
+        Event::batch(self.messages.iter().cloned())
+    }
+}
+
+/// Deals events to handlers: each by itself, save those that follow each other to the same handler of
+/// batches. Events that no route asks for are left out, and part nobody. So every event is handled behind
+/// all that stand before it in the journal.
+pub(crate) fn grouped<'e>(
+    router: &Router,
+    events: impl Iterator<Item = (usize, &'e Arc<RecordedEvent>)>,
+) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    // The route of the last group, where it takes more.
+    let mut open: Option<(Arc<str>, usize)> = None;
+    for (index, event) in events {
+        let message = message(event);
+        let Some((route, batch)) = router.handled_by(&message) else {
+            continue;
+        };
+        if let (Some((taken, events_max)), Some(group)) = (&open, groups.last_mut())
+            && Arc::ptr_eq(taken, route)
+            && group.events.len() < *events_max
+        {
+            group.last = index;
+            group.events.push(Arc::clone(event));
+            group.messages.push(message);
+            continue;
+        }
+        open = batch.map(|batch| (Arc::clone(route), batch.events_max));
+        groups.push(Group::begin(index, event, message));
+    }
+    groups
+}
+
+/// The event as a message.
+fn message(event: &RecordedEvent) -> Event {
+    let mut headers = Headers::default();
+    headers.push(EVENT_NAME, event.event.name.clone().into_owned());
+    headers.push("event-seq", event.seq.to_string());
+    for (name, value) in &event.metadata {
+        headers.push(name.clone(), value.clone());
+    }
+    Event::new(Content {
+        topic: event.entity.kind().to_owned(),
+        key: Some(event.entity.id().to_owned().into()),
+        headers,
+        payload: event.event.payload.clone(),
+        partition: Partition(0),
+        offset: event.offset.get(),
+        published_at: Some(event.at),
+        redelivered: 0,
+    })
+}
