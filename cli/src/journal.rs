@@ -55,7 +55,8 @@ enum What {
 /// Which journal.
 #[derive(Args, Clone, Debug)]
 struct Which {
-    /// The journal: `embedded` is the log in the data directory, `postgres://HOST[:PORT]/DATABASE` PostgreSQL
+    /// The journal: `embedded` is the log in the data directory, `postgres://HOST[:PORT]/DATABASE` PostgreSQL,
+    /// `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB
     #[arg(
         long,
         value_name = "URL",

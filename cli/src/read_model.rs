@@ -25,10 +25,14 @@ impl FromStr for ReadModelUrl {
 
     fn from_str(url: &str) -> Result<Self, String> {
         match url.split_once("://") {
-            _ if url.is_empty() => Err("it is empty: write a path, or postgres://…".to_owned()),
-            None | Some(("sqlite" | "postgres" | "postgresql", _)) => Ok(Self(url.to_owned())),
+            _ if url.is_empty() => {
+                Err("it is empty: write a path, postgres://… or mysql://…".to_owned())
+            }
+            None | Some(("sqlite" | "postgres" | "postgresql" | "mysql" | "mariadb", _)) => {
+                Ok(Self(url.to_owned()))
+            }
             Some((scheme, _)) => Err(format!(
-                "`{scheme}://` is no read model of this program: write a path, sqlite://PATH or postgres://HOST/DATABASE"
+                "`{scheme}://` is no read model of this program: write a path, sqlite://PATH, postgres://HOST/DATABASE or mysql://HOST/DATABASE"
             )),
         }
     }

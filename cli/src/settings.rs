@@ -54,7 +54,7 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
 
     /// Where the history is kept: `embedded` is a log in the data directory; `postgres://HOST[:PORT]/DATABASE`
-    /// is PostgreSQL; each adapter's README has what else may stand there
+    /// is PostgreSQL, `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB; each adapter's README has what else may stand there
     #[arg(
         long,
         value_name = "URL",
@@ -80,8 +80,8 @@ pub(crate) struct Settings {
     #[serde(with = "text")]
     pub(crate) broker: BrokerUrl,
 
-    /// Where the read model is, whose tables other programs may query: a file of SQLite, `sqlite://PATH`, or
-    /// `postgres://HOST[:PORT]/DATABASE`; `read-model.sqlite` in the data directory unless said
+    /// Where the read model is, whose tables other programs may query: a file of SQLite, `sqlite://PATH`,
+    /// `postgres://HOST[:PORT]/DATABASE`, or `mysql://HOST[:PORT]/DATABASE`; `read-model.sqlite` in the data directory unless said
     #[arg(
         long,
         value_name = "URL",

@@ -1,4 +1,5 @@
-//! What this journal says that others do not, inside [`JournalError::Store`].
+//! What this journal says that others do not, inside [`JournalError::Store`] or
+//! [`JournalError::Unreachable`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +41,28 @@ pub enum MysqlError {
     Database(#[from] sqlx::Error),
 }
 
+impl MysqlError {
+    /// Whether it passes by itself once somebody starts the server, or makes room in it.
+    fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Silent { .. } => true,
+            // It has no room for another connection, or goes down.
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| ["08004", "08S01"].contains(&&*code)),
+            Self::Database(error) => {
+                matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<MysqlError> for JournalError {
     fn from(error: MysqlError) -> Self {
+        if error.is_unreachable() {
+            return Self::Unreachable(Arc::new(error));
+        }
         Self::Store(Arc::new(error))
     }
 }

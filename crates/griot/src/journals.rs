@@ -20,6 +20,8 @@ use std::sync::Arc;
 use griot_journal::{
     Archive, EmbeddedLog, EmbeddedSnapshots, Journal, JournalError, Options, SnapshotStore,
 };
+#[cfg(feature = "mysql")]
+use griot_mysql::{MysqlJournal, MysqlOptions};
 #[cfg(feature = "postgres")]
 use griot_postgres::{PostgresJournal, PostgresOptions};
 
@@ -54,6 +56,17 @@ impl Opened {
             journal,
         }
     }
+
+    /// One that cannot be carried to another.
+    #[cfg(feature = "mysql")]
+    fn without_archive<J: Journal + SnapshotStore>(journal: J) -> Self {
+        let journal = Arc::new(journal);
+        Self {
+            snapshots: Arc::clone(&journal) as Arc<dyn SnapshotStore>,
+            archive: None,
+            journal,
+        }
+    }
 }
 
 /// Opens the journal that `url` names:
@@ -62,6 +75,7 @@ impl Opened {
 /// | --- | --- | --- |
 /// | `embedded` | the log in `directory`, which is made where it is missing | |
 /// | `postgres://…`, `postgresql://…` | PostgreSQL | `postgres` |
+/// | `mysql://…`, `mariadb://…` | MySQL and MariaDB | `mysql` |
 ///
 /// What else may stand in a URL is said by the adapter. Only the embedded log uses `directory`.
 ///
@@ -81,6 +95,8 @@ pub async fn open(url: &str, directory: &Path) -> Result<Opened, JournalError> {
         _ if url == EMBEDDED => embedded(directory).await,
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Opened::all(PostgresJournal::connect(url).await?)),
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => Ok(Opened::without_archive(MysqlJournal::connect(url).await?)),
         _ => Err(unknown(url)),
     }
 }
@@ -95,6 +111,8 @@ pub fn check_url(url: &str) -> Result<(), JournalError> {
         _ if url == EMBEDDED => Ok(()),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(url.parse::<PostgresOptions>().map(drop)?),
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => Ok(url.parse::<MysqlOptions>().map(drop)?),
         _ => Err(unknown(url)),
     }
 }
@@ -133,6 +151,7 @@ fn scheme(url: &str) -> &str {
 fn unknown(url: &str) -> JournalError {
     let mut known = vec![EMBEDDED];
     known.extend(cfg!(feature = "postgres").then_some("postgres://HOST/DATABASE"));
+    known.extend(cfg!(feature = "mysql").then_some("mysql://HOST/DATABASE"));
     let known = known.join(" or ");
     let reason = match scheme(url) {
         "" => format!("the URL has no scheme: write {known}"),
@@ -161,5 +180,12 @@ mod tests {
     #[test]
     fn a_url_of_an_adapter_is_taken() {
         assert!(check_url("postgres://me:secret@host/shop?schema=mine").is_ok());
+    }
+
+    #[cfg(feature = "mysql")]
+    #[test]
+    fn a_url_of_mysql_is_taken() {
+        assert!(check_url("mysql://me:secret@host/shop?connections=4").is_ok());
+        assert!(check_url("mariadb://me:secret@host/shop").is_ok());
     }
 }
