@@ -11,12 +11,28 @@ use clap::{Arg, Command, Error};
 /// Without the user and the password that may stand before the `@`, and without settings that could be one.
 pub(crate) fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
+        // Somebody may have forgotten the slashes.
+        let secret = url
+            .rsplit_once('@')
+            .filter(|(before, _)| before.contains(':'));
+        return secret.map_or(url, |(_, rest)| rest).to_owned();
     };
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let rest = match rest.rsplit_once('@') {
+        // It may stand in a setting's value as well.
+        Some((before, _))
+            if before
+                .split_once('?')
+                .is_some_and(|(_, set)| set.contains('=')) =>
+        {
+            return format!("{scheme}://…");
+        }
+        Some((_, rest)) => rest,
+        None => rest,
+    };
     let (place, settings) = rest.split_once('?').unwrap_or((rest, ""));
     // What is escaped could spell anything.
-    let is_plain = |setting: &&str| !setting.contains("pass") && !setting.contains('%');
+    let is_plain =
+        |setting: &&str| !setting.to_ascii_lowercase().contains("pass") && !setting.contains('%');
     let settings: Vec<&str> = settings
         .split('&')
         .filter(|setting| !setting.is_empty())
@@ -72,7 +88,11 @@ mod tests {
                 "postgres://h/db?schema=s",
             ),
             ("postgres://h/db?%70assword=secret", "postgres://h/db"),
+            ("postgres://h/db?user=me&password=p@ss", "postgres://…"),
+            ("postgres://h/db?Password=secret", "postgres://h/db"),
+            ("postgres:me:secret@h/db", "h/db"),
             ("embedded", "embedded"),
+            ("./me@work.sqlite", "./me@work.sqlite"),
         ] {
             assert_eq!(shown(url), without);
         }

@@ -31,7 +31,8 @@ To move a running system:
      itself, so from there this step is left out.)
   2. Stop the service: SIGTERM, and wait for its end.
   3. Copy, again: what is not there yet.
-  4. Start the service with --journal TO, and the same --data-dir and --read-model.
+  4. Start the service with --journal TO, and the same --data-dir and --read-model; where TO is embedded:DIR, with
+     --data-dir DIR, and --read-model where it was.
 Nothing may write to TO before step 4, and nothing to FROM after step 2: what is acknowledged there is not copied.
 Orders under way go on, and a repeated Idempotency-Key gets its first answer.")]
 pub(super) struct Copy {
@@ -113,7 +114,7 @@ impl Copy {
         })?;
         writeln!(
             stdout(),
-            "copied {events} events in {appends} appends; both journals end at offset {last_offset}"
+            "copied {events} events in {appends} appends; the copy ends at offset {last_offset}"
         )
         .map_err(Failure::Output)
     }

@@ -82,7 +82,9 @@ pub async fn copy(
     mut progress: impl FnMut(Offset),
 ) -> Result<Copied, CopyError> {
     let mut copying = Copying::begin(from, to).await?;
-    loop {
+    // What is appended from now on is for the next time, or a busy source would never be done.
+    let end = last_offset(from).await.map_err(CopyError::Source)?;
+    while copying.last() <= end {
         let page = from.appends(copying.mark, PAGE).await;
         let page = page.map_err(CopyError::Source)?;
         if page.is_empty() {

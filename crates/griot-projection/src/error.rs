@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use griot_core::{EntityId, Epoch, Seq};
+use griot_core::{EntityId, Epoch, Offset, Seq};
 use griot_events::BrokerError;
 use griot_journal::JournalError;
 
@@ -57,6 +57,16 @@ pub enum ProjectionError {
         stored: u32,
         /// The number it was started with.
         slices: u32,
+    },
+    /// The tables know more than the journal.
+    #[error(
+        "the tables of the projection {projection} stand at offset {offset}, which this journal has not come to: they are of another journal, or this one lost its end; choose another place for them, or rebuild them there"
+    )]
+    OtherJournal {
+        /// The projection.
+        projection: String,
+        /// Where its tables stand.
+        offset: Offset,
     },
     /// Nobody has run the projection yet.
     #[error("nothing is known of the projection {projection}: run it once")]

@@ -39,7 +39,7 @@ impl<T: Target> Runner<T> {
     ///
     /// # Errors
     ///
-    /// [`ProjectionError::OtherVersion`] and [`ProjectionError::OtherSlices`] where the tables need a
+    /// [`ProjectionError::OtherVersion`], [`ProjectionError::OtherSlices`] and [`ProjectionError::OtherJournal`] where the tables need a
     /// rebuild first; [`ProjectionError::Refused`] for a limit of zero; those of the target.
     ///
     /// # Cancel safety

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use griot_core::{Epoch, Offset, Timestamp};
 use griot_events::{Failure, Router};
-use griot_journal::{Journal, JournalError, RecordedEvent};
+use griot_journal::{Filter, Journal, JournalError, RecordedEvent};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -70,7 +70,7 @@ impl<T: Target> Worker<T> {
             projection: Arc::clone(&projection.name),
             number,
         };
-        let standing = claim(target, projection, &slice).await?;
+        let standing = claim(&**journal, target, projection, &slice).await?;
         let scope = Scope::new(phase);
         Ok(Self {
             journal: Arc::clone(journal),
@@ -327,17 +327,19 @@ fn is_final(error: &ProjectionError) -> bool {
 /// Raises a slice's epoch, or stores its first standing. Where another was the first to store it, claims it
 /// after that one.
 async fn claim<T: Target>(
+    journal: &dyn Journal,
     target: &T,
     projection: &Projection<T>,
     slice: &Slice,
 ) -> Result<Standing, ProjectionError> {
-    match claim_once(target, projection, slice).await {
-        Err(ProjectionError::Target(_)) => claim_once(target, projection, slice).await,
+    match claim_once(journal, target, projection, slice).await {
+        Err(ProjectionError::Target(_)) => claim_once(journal, target, projection, slice).await,
         done => done,
     }
 }
 
 async fn claim_once<T: Target>(
+    journal: &dyn Journal,
     target: &T,
     projection: &Projection<T>,
     slice: &Slice,
@@ -351,6 +353,7 @@ async fn claim_once<T: Target>(
         }
         Some(stored) => {
             check(projection, &stored)?;
+            check_journal(journal, projection, &stored).await?;
             let claimed = Standing {
                 epoch: stored.epoch.next(),
                 version: projection.version,
@@ -403,6 +406,23 @@ pub(crate) fn check<T: Target>(
         });
     }
     Ok(())
+}
+
+/// Whether the journal has come to where the tables are.
+async fn check_journal<T: Target>(
+    journal: &dyn Journal,
+    projection: &Projection<T>,
+    stored: &Standing,
+) -> Result<(), ProjectionError> {
+    let before = Offset(stored.offset.get().saturating_sub(1));
+    let page = journal.tail(before, &Filter::default(), 1).await?;
+    if page.next >= stored.offset {
+        return Ok(());
+    }
+    Err(ProjectionError::OtherJournal {
+        projection: projection.name.to_string(),
+        offset: stored.offset,
+    })
 }
 
 /// The moment that it is.

@@ -79,6 +79,7 @@ macro_rules! projection_suite {
                 a_write_is_seen_by_whoever_waits_for_it,
                 a_handler_without_a_transaction_is_run_at_least_once,
                 another_number_of_slices_is_refused,
+                g7_tables_of_another_journal_are_refused,
             }
         }
         mod batches {

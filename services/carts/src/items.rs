@@ -59,7 +59,8 @@ async fn added(
     sqlx::query("INSERT INTO items (id, cart, name, created_at) VALUES (?, ?, ?, ?)")
         .bind(added.item_id.to_string())
         .bind(cart)
-        .bind(added.name)
+        // Not every database has it, and none of the API's names does.
+        .bind(added.name.replace('\0', "\u{fffd}"))
         .bind(added.created_at.to_string())
         .execute(&mut *tx)
         .await?;

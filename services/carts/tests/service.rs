@@ -138,6 +138,7 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
     for (name, status) in [
         ("", 422),
         (&*"ü".repeat(256), 422),
+        ("a\0b", 422),
         (&*"ü".repeat(255), 200),
     ] {
         let answer = service.add("ann", name).await;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use griot_core::Seq;
 use griot_events::{Retry, Router};
-use griot_journal::RecordedEvent;
+use griot_journal::{MemoryJournal, RecordedEvent};
 use griot_projection::{Projection, ProjectionError, Recorded, State};
 
 use super::ReadModelFactory;
@@ -265,6 +265,21 @@ pub async fn another_number_of_slices_is_refused<F: ReadModelFactory>(factory: &
         .await;
     assert!(
         matches!(refused, Err(ProjectionError::OtherSlices { .. })),
+        "{refused:?}"
+    );
+}
+
+/// Its events would be passed over.
+pub async fn g7_tables_of_another_journal_are_refused<F: ReadModelFactory>(factory: &F) {
+    let mut stand = Stand::open(factory).await;
+    stand.write(&IDS, 2).await;
+    let running = stand.start(&ledger::<F>(fine)).await;
+    stand.until_shown(&IDS).await;
+    running.drain().await.unwrap();
+    stand.journal = Arc::new(MemoryJournal::new());
+    let refused = stand.try_start(&ledger::<F>(fine)).await;
+    assert!(
+        matches!(refused, Err(ProjectionError::OtherJournal { .. })),
         "{refused:?}"
     );
 }

@@ -36,7 +36,7 @@ const SEQ: HeaderName = HeaderName::from_static("griot-seq");
         (status = 404, description = "The id cannot be one of a cart", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "An item of this name is in the cart, or the cart is full", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "The body is longer than 64 KiB", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "The name is empty or longer than 255 characters, or the key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "The name is empty, longer than 255 characters, or has the character U+0000 in it; or the key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Busy: send the same request later", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -52,6 +52,12 @@ pub(super) async fn add(
     if length == 0 || length > NAME_CHARS_MAX {
         let rule = format!("must be 1 to {NAME_CHARS_MAX} characters, not {length}");
         return Err(Problem::invalid("name", rule));
+    }
+    if item.name.contains('\0') {
+        return Err(Problem::invalid(
+            "name",
+            "must not contain the character U+0000",
+        ));
     }
     let added = ask(&cart, Add { name: item.name }, key).await?;
     let seq = [(SEQ, added.seq.to_string())];
