@@ -51,7 +51,7 @@ impl PostgresJournal {
     ///
     /// As for [`connect`](Self::connect).
     pub async fn open(options: &PostgresOptions) -> Result<Self, JournalError> {
-        let appends = Link::new(options, 1);
+        let appends = Link::new(options, options.appending_session(), 1);
         schema::prepare(&appends, options).await?;
         let tip = Arc::new(Tip::new(options.poll));
         let line = Line::new(appends.clone());
@@ -59,7 +59,7 @@ impl PostgresJournal {
             committer: Committer::start(Appends(line), Arc::clone(&tip)),
             tip,
             appends,
-            reads: Link::new(options, options.connections),
+            reads: Link::new(options, options.session(), options.connections),
         };
         journal.last_offset().await?;
         Ok(journal)
@@ -165,7 +165,7 @@ impl Journal for PostgresJournal {
             let tail = sqlx::query(read::TAIL)
                 .bind(bounded(after.get()))
                 .bind(bounded(to))
-                .bind(filter.kind.as_deref().map(escaped))
+                .bind(filter.kind.as_deref())
                 .bind(filter.tag.as_deref().map(escaped));
             let rows = self.read(tail).await?;
             let first = rows.first().ok_or_else(nothing)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use griot_journal::JournalError;
 use griot_journal::adapter::Fault;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgPool, PgPoolOptions, PgRow, Postgres};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::{Connection as _, Error, PgConnection};
 use tokio::time::Instant;
@@ -34,7 +34,11 @@ pub(crate) struct Line {
 pub(crate) type Question<'a> = Query<'a, Postgres, PgArguments>;
 
 impl Link {
-    pub(crate) fn new(options: &PostgresOptions, connections: u32) -> Self {
+    pub(crate) fn new(
+        options: &PostgresOptions,
+        session: PgConnectOptions,
+        connections: u32,
+    ) -> Self {
         // A network may have forgotten all of them: then a new one is made while the caller still waits.
         let ping_patience = options.timeout / connections.saturating_mul(2).max(1);
         let pool = PgPoolOptions::new()
@@ -50,7 +54,7 @@ impl Link {
                 })
             });
         Self {
-            pool: pool.connect_lazy_with(options.session()),
+            pool: pool.connect_lazy_with(session),
             patience: options.timeout,
             ping_patience,
         }

@@ -96,6 +96,18 @@ impl PostgresOptions {
             ("default_transaction_isolation", "read committed"),
         ])
     }
+
+    /// How the connection that appends is made. Its one statement is planned once, and so that it stays quick as tables
+    /// grow that were empty then: by the indexes, which it has for everything.
+    pub(crate) fn appending_session(&self) -> PgConnectOptions {
+        self.session().options([
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("enable_seqscan", "off"),
+            ("jit", "off"),
+        ])
+    }
 }
 
 impl FromStr for PostgresOptions {

@@ -74,7 +74,8 @@ impl Migrations {
         let mut connection = pool.acquire().await.map_err(ProjectionError::target)?;
         if dialect == Dialect::Mysql {
             // The migrator's own lock waits a negative time, which MariaDB does not wait at all.
-            let locking = sqlx::query_scalar("SELECT GET_LOCK('griot_migrations', 60)");
+            let locking =
+                sqlx::query_scalar("SELECT GET_LOCK(concat('griot-', sha1(database())), 60)");
             let locked: Option<i64> = locking
                 .fetch_one(&mut *connection)
                 .await

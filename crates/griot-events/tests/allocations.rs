@@ -14,6 +14,7 @@ use griot_events::{
 use griot_journal::MemoryJournal;
 use tokio::runtime::{Builder, Runtime};
 use tower::Service;
+use tracing::subscriber::NoSubscriber;
 
 fn runtime() -> Runtime {
     let mut builder = Builder::new_current_thread();
@@ -32,6 +33,8 @@ fn of_router(mut router: Router) -> u64 {
         published_at: None,
         redelivered: 0,
     });
+    // As in a program. Without any subscriber, spans go to `log` where another crate asks `tracing` for that.
+    let _ = tracing::subscriber::set_global_default(NoSubscriber::new());
     let runtime = runtime();
     // The first looks series and routes up, which later ones find.
     let counts = (0..10).map(|_| {

@@ -129,7 +129,7 @@ impl<T: Target> Worker<T> {
         group: &Group,
         out: &mut Vec<Publication>,
     ) -> Result<T::Transaction, Unhandled> {
-        let (Some(message), Some(first)) = (group.message(), group.events.first()) else {
+        let Some(message) = group.message() else {
             return Ok(transaction);
         };
         self.scope.lend(transaction, &group.events);
@@ -149,7 +149,8 @@ impl<T: Target> Worker<T> {
         if let Some(Fault::Database(error)) = fault {
             return Err(Unhandled::Database(error));
         }
-        self.settle(first, answer, out).map_err(Unhandled::Failed)?;
+        self.settle(&group.events, answer, out)
+            .map_err(Unhandled::Failed)?;
         let failure = match (transaction, fault) {
             (Some(transaction), None) => return Ok(transaction),
             (_, Some(Fault::Statement(reason))) => Failure::Retry { reason },
@@ -161,10 +162,11 @@ impl<T: Target> Worker<T> {
         Err(Unhandled::Failed(failure))
     }
 
-    /// What an answer comes to; publications join `out`, named for this event, the first of its batch.
+    /// What an answer comes to; publications join `out`, named for the first event and the last, since another
+    /// batch may begin with the first.
     fn settle(
         &self,
-        event: &RecordedEvent,
+        events: &[Arc<RecordedEvent>],
         answer: Answer,
         out: &mut Vec<Publication>,
     ) -> Result<(), Failure> {
@@ -179,16 +181,30 @@ impl<T: Target> Worker<T> {
                     .to_owned(),
             }),
             Answer::Publish(publications) => {
+                let name = self.name(events);
                 for (number, mut publication) in publications.into_iter().enumerate() {
                     let headers = &mut publication.headers;
                     if !headers.iter().any(|(name, _)| name == MESSAGE_ID) {
-                        let projection = &self.projection.name;
-                        let id = format!("{projection}/{}/{}/{number}", event.entity, event.seq);
-                        headers.push((MESSAGE_ID.to_owned(), id));
+                        headers.push((MESSAGE_ID.to_owned(), format!("{name}/{number}")));
                     }
                     out.push(publication);
                 }
                 Ok(())
+            }
+        }
+    }
+
+    /// What a batch's publications are called by: its first event, and how far it goes.
+    fn name(&self, events: &[Arc<RecordedEvent>]) -> String {
+        let projection = &self.projection.name;
+        match events {
+            [] => projection.to_string(),
+            [event] => format!("{projection}/{}/{}", event.entity, event.seq),
+            [first, .., last] => {
+                format!(
+                    "{projection}/{}/{}-{}",
+                    first.entity, first.seq, last.offset
+                )
             }
         }
     }

@@ -44,10 +44,6 @@ impl Pages {
         }
     }
 
-    pub(crate) fn filter(&self) -> &Filter {
-        &self.filter
-    }
-
     /// A page that begins at or before `after`, and ends beyond it unless there is no more.
     pub(crate) async fn beyond(&self, after: Offset) -> Result<Arc<Page>, JournalError> {
         let mut kept = self.kept.lock().await;

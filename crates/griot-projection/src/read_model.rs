@@ -32,7 +32,7 @@ pub struct ReadModel<T: Target> {
 pub struct Lag {
     /// Events of the journal that were not looked at, of whatever kind.
     pub events: u64,
-    /// How long ago the first event happened that it has yet to handle; zero where there is none.
+    /// How long ago the first of them happened; zero where there is none.
     pub time: Duration,
 }
 
@@ -268,12 +268,7 @@ impl<T: Target> ReadModel<T> {
     pub async fn lag(&self) -> Result<Lag, ProjectionError> {
         let slices = self.standing().await?;
         let offset = slices.iter().map(|standing| standing.offset).min();
-        lag_of(
-            &*self.journal,
-            offset.unwrap_or_default(),
-            &Filter::default(),
-        )
-        .await
+        lag_of(&*self.journal, offset.unwrap_or_default()).await
     }
 
     fn numbered(&self, count: usize) -> impl Iterator<Item = Slice> {
@@ -294,12 +289,8 @@ impl<T: Target> ReadModel<T> {
 }
 
 /// How far `offset` is behind the journal's end.
-pub(crate) async fn lag_of(
-    journal: &dyn Journal,
-    offset: Offset,
-    filter: &Filter,
-) -> Result<Lag, ProjectionError> {
-    let page = journal.tail(offset, filter, 1).await?;
+pub(crate) async fn lag_of(journal: &dyn Journal, offset: Offset) -> Result<Lag, ProjectionError> {
+    let page = journal.tail(offset, &Filter::default(), 1).await?;
     if page.next == offset {
         return Ok(Lag::default());
     }

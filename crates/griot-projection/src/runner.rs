@@ -111,10 +111,11 @@ impl<T: Target> Running<T> {
     /// Dropped, it ends at once.
     pub async fn drain(mut self) -> Result<(), ProjectionError> {
         self.stop.send_replace(true);
+        let mut all = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
-            outcome(ended)?;
+            all = all.and(outcome(ended));
         }
-        Ok(())
+        all
     }
 
     /// Waits until a slice has ended by itself, and says why; all others end then, too.

@@ -18,6 +18,8 @@ pub struct Scope<T: Target> {
 
 struct Held<T: Target> {
     transaction: Option<T::Transaction>,
+    /// How often one was lent or taken back: what a handler kept beyond that does not come back.
+    times: u64,
     /// What is handled, in the order of offsets.
     recorded: Vec<Arc<RecordedEvent>>,
 }
@@ -41,6 +43,7 @@ pub enum Phase {
 /// handler ends.
 pub struct Tx<T: Target> {
     held: Arc<Mutex<Held<T>>>,
+    times: u64,
     /// There until it is dropped.
     transaction: Option<T::Transaction>,
 }
@@ -54,6 +57,7 @@ impl<T: Target> Scope<T> {
         Self {
             held: Arc::new(Mutex::new(Held {
                 transaction: None,
+                times: 0,
                 recorded: Vec::new(),
             })),
             phase,
@@ -73,18 +77,22 @@ impl<T: Target> Scope<T> {
     }
 
     fn borrow(&self) -> Result<Tx<T>, Failure> {
-        let transaction = self.take_back();
+        let mut held = lock(&self.held);
+        let transaction = held.transaction.take();
         let transaction =
             transaction.ok_or(DeadLetter("the handler asks for the transaction twice"))?;
         Ok(Tx {
             held: Arc::clone(&self.held),
+            times: held.times,
             transaction: Some(transaction),
         })
     }
 
-    /// Takes it back; `None` where a handler kept it.
+    /// Takes it back; `None` where a handler kept it: then it is rolled back when it is dropped.
     pub(crate) fn take_back(&self) -> Option<T::Transaction> {
-        lock(&self.held).transaction.take()
+        let mut held = lock(&self.held);
+        held.times += 1;
+        held.transaction.take()
     }
 }
 
@@ -146,7 +154,11 @@ impl<T: Target> DerefMut for Tx<T> {
 
 impl<T: Target> Drop for Tx<T> {
     fn drop(&mut self) {
-        lock(&self.held).transaction = self.transaction.take();
+        let transaction = self.transaction.take();
+        let mut held = lock(&self.held);
+        if held.times == self.times {
+            held.transaction = transaction;
+        }
     }
 }
 

@@ -308,7 +308,7 @@ impl<T: Target> Worker<T> {
             return;
         }
         self.measured = Some(Instant::now());
-        if let Ok(lag) = lag_of(&*self.journal, self.offset, self.pages.filter()).await {
+        if let Ok(lag) = lag_of(&*self.journal, self.offset).await {
             self.metrics.lag(lag.events, lag.time);
         }
     }
@@ -398,7 +398,7 @@ pub(crate) fn check<T: Target>(
             slices: projection.slices,
         });
     }
-    if stored.version != projection.version && stored.events > 0 {
+    if stored.version != projection.version && stored.offset > Offset::ZERO {
         return Err(ProjectionError::OtherVersion {
             projection: name(),
             stored: stored.version,

@@ -108,6 +108,7 @@ macro_rules! projection_suite {
                 a_comparison_counts_what_differs,
                 an_interrupted_rebuild_goes_on_where_it_was,
                 a_new_version_is_refused_until_it_is_rebuilt,
+                g7_a_new_version_is_refused_also_where_the_old_one_handled_nothing,
                 g7_a_rebuild_deals_the_entities_to_another_number_of_slices,
                 what_handlers_publish_goes_out_live_and_never_while_rebuilding,
             }

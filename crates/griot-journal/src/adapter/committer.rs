@@ -21,6 +21,9 @@ use crate::{
 /// A group takes no further batch once it has grown to this many.
 const GROUP_BATCHES_MAX: usize = 1024;
 
+/// How often others have their turn before the next group is closed, while those who were answered are not back.
+const TURNS_MAX: usize = 8;
+
 /// Where batches are given. What was given when this is dropped still becomes durable.
 ///
 /// Where the outcome of a batch is unknown, no later batch of its shard goes to the server before the shard is claimed
@@ -169,6 +172,17 @@ impl Queue {
     }
 }
 
+/// Whoever is answered mostly has more to give at once. It goes with the next group then; otherwise two halves take
+/// turns, and each waits for the other.
+async fn let_come_back(waiting: &mpsc::Receiver<Request>, answered: usize) {
+    for _ in 0..TURNS_MAX {
+        if waiting.len() >= answered {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[derive(Debug)]
 struct Work<S> {
     store: S,
@@ -200,12 +214,14 @@ impl<S: Store> Work<S> {
                     self.waiting.try_recv().ok()
                 };
             }
+            let answered = group.len();
             self.commit(group).await;
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             for barrier in barriers {
                 // Whoever waited may have gone.
                 let _ = barrier.send(());
             }
+            let_come_back(&self.waiting, answered).await;
         }
         self.tip.close();
     }

@@ -184,6 +184,27 @@ pub async fn a_new_version_is_refused_until_it_is_rebuilt<F: ReadModelFactory>(f
     assert_eq!((standing.version, &standing.state), (2, &State::Running));
 }
 
+/// It passed over events that the new one may be for.
+pub async fn g7_a_new_version_is_refused_also_where_the_old_one_handled_nothing<
+    F: ReadModelFactory,
+>(
+    factory: &F,
+) {
+    let stand = Stand::open(factory).await;
+    stand.write(&IDS, 3).await;
+    let idle = Projection::new("ledger", 1, Router::new().on("nobody", async || ()));
+    let running = stand.start(&idle.with_limits(LIMITS)).await;
+    let (last, seq) = (crate::journal::entity("a"), Seq(3));
+    let model = running.read_model().clone();
+    model.wait_for(&last, seq, crate::LATE).await.unwrap();
+    running.drain().await.unwrap();
+    let refused = stand.try_start(&version_of_ledger::<F>(2, fine)).await;
+    assert!(
+        matches!(refused, Err(ProjectionError::OtherVersion { .. })),
+        "{refused:?}"
+    );
+}
+
 /// To more and to fewer; the runner of the others is fenced.
 pub async fn g7_a_rebuild_deals_the_entities_to_another_number_of_slices<F: ReadModelFactory>(
     factory: &F,
