@@ -14,7 +14,8 @@ use crate::{Scope, Target};
 ///
 /// A handler is one of `griot-events`. An event of the journal comes to it with its entity's kind for a
 /// topic and the entity's id for a key; the header `event-seq` has its sequence, and its metadata are
-/// headers as well. It may ask for [`Tx`](crate::Tx), [`Recorded`](crate::Recorded) and
+/// headers as well. Name and payload are as they were recorded: [`Event::upcast`](griot_core::Event::upcast)
+/// is not asked. It may ask for [`Tx`](crate::Tx), [`Recorded`](crate::Recorded) and
 /// [`Phase`](crate::Phase) besides. Events that no route asks for are passed over.
 ///
 /// - A handler of [batches](Router::on_batch) gets the events of a transaction that follow each other and go to
@@ -25,7 +26,7 @@ use crate::{Scope, Target};
 ///   [`Limits::attempts_max`]; then, and at once after [`Answer::DeadLetter`], the event counts as
 ///   poison, and becomes what [`Poison`] says. No event is skipped silently.
 /// - [`Answer::Publish`] goes out before the transaction is committed, under message ids that stay the
-///   same when it is repeated; never while [rebuilding](crate::Phase::Rebuilding).
+///   same when it is repeated, save those of a batch that is another one then; never while [rebuilding](crate::Phase::Rebuilding).
 pub struct Projection<T: Target> {
     pub(crate) name: Arc<str>,
     pub(crate) version: u32,
