@@ -122,7 +122,8 @@ impl Services {
         let mut carts = None;
         if runs(Service::Carts) {
             let target = read_model::open(settings, Carts::tables()).await?;
-            let started = Carts::start(griot.clone(), target).await;
+            let config = CartsConfig::default();
+            let started = Carts::start(griot.clone(), target, &config).await;
             carts = Some(started.map_err(|error| read_model::failed(settings, error))?);
         }
         Ok(Self {

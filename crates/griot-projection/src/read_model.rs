@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use griot_core::{EntityId, Offset, Seq};
 use griot_journal::{Filter, Journal, SeqRange};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::runner::Signals;
 use crate::worker::now;
@@ -258,6 +258,35 @@ impl<T: Target> ReadModel<T> {
                 reason: parked.reason,
             }),
         }
+    }
+
+    /// Waits until nobody seems to run it any more: it is behind its journal, and none of its slices has moved or
+    /// been taken over for `quiet`. Whoever was fenced may then [start](crate::Runner::start) it again. What is paused
+    /// or stopped at an event is not abandoned. While the database or the journal cannot be read, nothing is known,
+    /// and the waiting goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time.
+    pub async fn until_abandoned(&self, quiet: Duration) {
+        let mut before = None;
+        loop {
+            let now = self.standing_still().await.unwrap_or_default();
+            if now.is_some() && now == before {
+                return;
+            }
+            before = now;
+            // Jittered, so that of several who wait one is the first.
+            sleep(quiet.mul_f64(1.0 + fastrand::f64() / 2.0)).await;
+        }
+    }
+
+    /// Where its slices stand, if it is behind and could get on.
+    async fn standing_still(&self) -> Result<Option<Vec<Standing>>, ProjectionError> {
+        let slices = self.standing().await?;
+        let is_running = slices.iter().all(|slice| slice.state == State::Running);
+        let is_behind = self.lag().await?.events > 0;
+        Ok((is_running && is_behind).then_some(slices))
     }
 
     /// How far the slice that is farthest behind is behind.

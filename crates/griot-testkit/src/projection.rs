@@ -80,6 +80,7 @@ macro_rules! projection_suite {
                 a_handler_without_a_transaction_is_run_at_least_once,
                 another_number_of_slices_is_refused,
                 g7_tables_of_another_journal_are_refused,
+                a_projection_that_nobody_runs_any_more_is_known_to_be_abandoned,
             }
         }
         mod batches {

@@ -64,13 +64,17 @@ impl Carts {
     /// # Cancel safety
     ///
     /// Dropped, the projection may have been taken over from another instance; nothing is lost by that.
-    pub async fn start(griot: Griot, target: SqlTarget) -> Result<Self, ProjectionError> {
+    pub async fn start(
+        griot: Griot,
+        target: SqlTarget,
+        config: &CartsConfig,
+    ) -> Result<Self, ProjectionError> {
         let runner = Runner::new(Arc::clone(griot.journal()), target.clone());
         let running = runner.start(&items::projection()).await?;
         let read_model = running.read_model().clone();
         let (stop, stopping) = watch::channel(false);
         let (end, ended) = watch::channel(None);
-        let keeper = tokio::spawn(keep(running, stopping, end));
+        let keeper = tokio::spawn(keep(runner, running, config.take_over_after, stopping, end));
         Ok(Self(Arc::new(Inner {
             griot,
             target,
@@ -156,29 +160,41 @@ impl Carts {
     }
 }
 
-/// Keeps the table until it is told to stop, or it cannot be kept any more.
+/// Keeps the table until it is told to stop, or it cannot be kept any more. While another instance keeps it, this one
+/// stands by.
 async fn keep(
+    runner: Runner<SqlTarget>,
     mut running: Running<SqlTarget>,
+    take_over_after: Duration,
     mut stopping: watch::Receiver<bool>,
     end: watch::Sender<Option<String>>,
 ) {
-    let ended = tokio::select! {
-        ended = running.ended() => Some(ended),
-        _ = stopping.changed() => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => running.drain().await,
-    };
-    match ended {
-        Ok(()) => {}
-        // It is kept all the same.
-        Err(error @ ProjectionError::Fenced { .. }) => {
-            tracing::info!(%error, "another instance keeps the table of items");
+    loop {
+        let ended = tokio::select! {
+            ended = running.ended() => ended,
+            _ = stopping.changed() => return report(running.drain().await, &end),
+        };
+        let Err(error @ ProjectionError::Fenced { .. }) = ended else {
+            return report(ended, &end);
+        };
+        tracing::info!(%error, "another instance keeps the table of items");
+        let read_model = running.read_model().clone();
+        tokio::select! {
+            () = read_model.until_abandoned(take_over_after) => {}
+            _ = stopping.changed() => return,
         }
-        Err(error) => {
-            tracing::error!(%error, "the table of items is not kept any more");
-            end.send_replace(Some(error.to_string()));
-        }
+        tracing::info!("no instance keeps the table of items any more: this one does");
+        running = match runner.start(&items::projection()).await {
+            Ok(running) => running,
+            Err(error) => return report(Err(error), &end),
+        };
+    }
+}
+
+/// Says why the table is not kept any more, where that is not as it should be.
+fn report(ended: Result<(), ProjectionError>, end: &watch::Sender<Option<String>>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the table of items is not kept any more");
+        end.send_replace(Some(error.to_string()));
     }
 }

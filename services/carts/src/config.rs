@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct CartsConfig {
     /// The limits of carts in memory.
     pub limits: Limits,
+    /// Where another instance keeps the table of items: for how long it must not have moved, though there is more to
+    /// show, before this one takes it over.
+    pub take_over_after: Duration,
 }
 
 impl Default for CartsConfig {
@@ -19,6 +22,7 @@ impl Default for CartsConfig {
                 passivate_after: Duration::from_mins(1),
                 ..Limits::default()
             },
+            take_over_after: Duration::from_secs(10),
         }
     }
 }

@@ -16,9 +16,11 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! # let directory = directory.path();
-//! let griot = Carts::register(griot::open(directory).await?, &CartsConfig::default()).start().await?;
+//! let config = CartsConfig::default();
+//! let griot = Carts::register(griot::open(directory).await?, &config).start().await?;
 //! let url = directory.join("read-model.sqlite").display().to_string(); // or postgres://…
-//! let carts = Carts::start(griot.clone(), SqlTarget::open(&url, Carts::tables()).await?).await?;
+//! let target = SqlTarget::open(&url, Carts::tables()).await?;
+//! let carts = Carts::start(griot.clone(), target, &config).await?;
 //! let app = griot::http::answer_with_problems(carts.router()); // POST /carts/ann/items
 //!
 //! carts.drain(Duration::from_secs(20)).await; // first, since it reads the journal

@@ -54,7 +54,11 @@ async fn service_on(journal: &Arc<MemoryJournal>, directory: &Path) -> Service {
     let target = SqlTarget::open(file.to_str().unwrap(), Carts::tables())
         .await
         .unwrap();
-    let carts = Carts::start(griot.clone(), target).await.unwrap();
+    let config = CartsConfig {
+        take_over_after: Duration::from_millis(50),
+        ..CartsConfig::default()
+    };
+    let carts = Carts::start(griot.clone(), target, &config).await.unwrap();
     Service { carts, griot }
 }
 
@@ -317,4 +321,25 @@ async fn g7_the_list_goes_on_where_it_was_and_shows_everything_once() {
             assert!(service.griot.drain(Duration::from_mins(1)).await.in_time);
         }
     }
+}
+
+#[tokio::test]
+async fn the_list_is_kept_again_by_an_instance_whose_rival_is_gone() {
+    let directory = TempDir::new().unwrap();
+    let journal = Arc::new(MemoryJournal::new());
+    let first = service_on(&journal, directory.path()).await;
+    first.add("ann", "milk").await;
+    let second = service_on(&journal, directory.path()).await;
+    second.add("ann", "bread").await;
+    let listed = second.get("/items?wait_for=ann:2").await;
+    assert_eq!(listed.items().len(), 2);
+    drop(second);
+    // The rival had the carts as well: what comes first finds that out, and says to come again.
+    let adding = async { while first.add("ann", "salt").await.status != 200 {} };
+    tokio::time::timeout(Duration::from_mins(1), adding)
+        .await
+        .unwrap();
+    let listed = first.get("/items?wait_for=ann:3").await;
+    assert_eq!(listed.status, 200);
+    assert_eq!(listed.items().len(), 3);
 }

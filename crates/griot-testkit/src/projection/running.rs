@@ -15,9 +15,10 @@ use griot_core::Seq;
 use griot_events::{Retry, Router};
 use griot_journal::{MemoryJournal, RecordedEvent};
 use griot_projection::{Projection, ProjectionError, Recorded, State};
+use tokio::time::timeout;
 
 use super::ReadModelFactory;
-use super::stand::{LIMITS, Stand, fine, is, ledger};
+use super::stand::{LIMITS, SOON, Stand, fine, is, ledger};
 use crate::journal::entity;
 
 const IDS: [&str; 3] = ["a", "b", "c"];
@@ -282,4 +283,27 @@ pub async fn g7_tables_of_another_journal_are_refused<F: ReadModelFactory>(facto
         matches!(refused, Err(ProjectionError::OtherJournal { .. })),
         "{refused:?}"
     );
+}
+
+/// Whoever was fenced hears of it.
+pub async fn a_projection_that_nobody_runs_any_more_is_known_to_be_abandoned<
+    F: ReadModelFactory,
+>(
+    factory: &F,
+) {
+    let quiet = Duration::from_millis(50);
+    let stand = Stand::open(factory).await;
+    stand.write(&IDS, 5).await;
+    let running = stand.start(&ledger::<F>(fine)).await;
+    stand.until_shown(&IDS).await;
+    let model = stand.read_model();
+    let kept = timeout(quiet * 10, model.until_abandoned(quiet)).await;
+    assert!(kept.is_err(), "it waits for more");
+    drop(running);
+    stand.write(&IDS, 5).await;
+    timeout(SOON, model.until_abandoned(quiet)).await.unwrap();
+    let running = stand.start(&ledger::<F>(fine)).await;
+    stand.until_shown(&IDS).await;
+    running.drain().await.unwrap();
+    assert_eq!(stand.entries().await, stand.all_events().await);
 }
