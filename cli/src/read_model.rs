@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use griot::projection::ProjectionError;
-use griot::sql::{Migrations, SqlTarget};
+use griot::sql::{Migrations, SqlTarget, is_unreachable};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -29,6 +29,11 @@ impl FromStr for ReadModelUrl {
                 Err("it is empty: write a path, postgres://… or mysql://…".to_owned())
             }
             None | Some(("sqlite" | "postgres" | "postgresql" | "mysql" | "mariadb", _)) => {
+                let checked = SqlTarget::check_url(url);
+                checked.map_err(|error| match error {
+                    ProjectionError::Target(cause) => cause.to_string(),
+                    error => error.to_string(),
+                })?;
                 Ok(Self(url.to_owned()))
             }
             Some((scheme, _)) => Err(format!(
@@ -87,7 +92,7 @@ pub(crate) async fn open(
     loop {
         let error = match SqlTarget::open(&url.0, migrations.clone()).await {
             Ok(target) => return Ok(target),
-            Err(error @ ProjectionError::Target(_)) if url.has_a_server() => error,
+            Err(error) if url.has_a_server() && is_unreachable(&error) => error,
             Err(error) => return Err(failed(settings, error)),
         };
         tracing::warn!(%url, %error, "the read model cannot be opened, it is tried again");
@@ -99,4 +104,36 @@ pub(crate) async fn open(
 pub(crate) fn failed(settings: &Settings, source: ProjectionError) -> Failure {
     let url = url(settings).to_string();
     Failure::ReadModel { url, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_refused_when_it_is_read() {
+        for (url, why) in [
+            ("", "empty"),
+            ("cassandra://host/shop", "cassandra"),
+            ("postgres://me:secret@host:port/shop", "port"),
+            (
+                "postgres://me:secret@host/shop?connections=x",
+                "invalid digit",
+            ),
+            ("mysql://me:secret@host", "name one"),
+        ] {
+            let said = url.parse::<ReadModelUrl>().unwrap_err();
+            assert!(
+                said.contains(why) && !said.contains("secret"),
+                "{url}: {said}"
+            );
+        }
+        for url in [
+            "./items.sqlite",
+            "sqlite://items",
+            "postgres://host/shop?schema=s",
+        ] {
+            assert!(url.parse::<ReadModelUrl>().is_ok(), "{url}");
+        }
+    }
 }

@@ -31,6 +31,23 @@ pub(crate) fn fault(dialect: Dialect, error: &Error) -> Fault {
     }
 }
 
+/// Whether an error is the way to the server, or a server that starts, ends or has no room: it passes without
+/// anybody changing what was asked, or who asks.
+pub fn is_unreachable(error: &ProjectionError) -> bool {
+    let ProjectionError::Target(cause) = error else {
+        return false;
+    };
+    match cause.downcast_ref::<Error>() {
+        Some(Error::Io(_) | Error::PoolTimedOut) => true,
+        Some(Error::Database(error)) => {
+            let code = error.code().unwrap_or_default();
+            let passes = ["08", "57P", "53300"];
+            passes.iter().any(|class| code.starts_with(class))
+        }
+        _ => false,
+    }
+}
+
 /// By the first byte of the result code: busy, locked, out of memory, read-only, interrupted, an error of
 /// input or output, damaged, full, cannot open, the locking protocol, no database.
 /// Source: <https://www.sqlite.org/rescode.html>

@@ -55,5 +55,6 @@ mod target;
 
 pub use connection::{SqlConnection, SqlTransaction};
 pub use dialect::{Dialect, Sql};
+pub use fault::is_unreachable;
 pub use migrations::Migrations;
 pub use target::SqlTarget;

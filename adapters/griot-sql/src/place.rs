@@ -113,7 +113,7 @@ impl Place {
         }
     }
 
-    fn options(&self) -> Answer<AnyConnectOptions> {
+    pub(crate) fn options(&self) -> Answer<AnyConnectOptions> {
         use sqlx::ConnectOptions as _;
         let url = match &self.kind {
             Kind::Sqlite { path } => file_url(path)?,

@@ -21,6 +21,15 @@ pub struct SqlTarget {
 }
 
 impl SqlTarget {
+    /// Whether [`open`](SqlTarget::open) could use `url`, as far as can be told without connecting.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::Refused`] and [`ProjectionError::Target`], with what is wrong with it.
+    pub fn check_url(url: &str) -> Answer<()> {
+        Place::parse(url)?.options().map(drop)
+    }
+
     /// Opens the database, and brings its tables up to date: griot's own, and yours by `migrations`, which
     /// also make them anew for a rebuild. The database is one of
     ///
