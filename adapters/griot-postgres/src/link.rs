@@ -81,10 +81,12 @@ impl Link {
         connection: &mut Option<PoolConnection<Postgres>>,
         question: Question<'_>,
     ) -> Result<Vec<PgRow>, Fault> {
-        let Some(mut used) = connection.take() else {
+        let Some(used) = connection.take() else {
             return Err(Fault::NotAsked(JournalError::Closed));
         };
-        let answer = tokio::time::timeout(self.patience, question.fetch_all(&mut *used)).await;
+        // Dropped in the middle of a question, it goes with it.
+        let mut used = Used(Some(used));
+        let answer = tokio::time::timeout(self.patience, used.answer(question)).await;
         let (answer, is_sound) = match answer {
             Ok(Ok(rows)) => (Ok(rows), true),
             Ok(Err(error)) if is_taken_back(&error) => (Err(Fault::Refused(told(error))), true),
@@ -96,16 +98,32 @@ impl Link {
             }
         };
         if is_sound {
-            *connection = Some(used);
-        } else {
-            // What else comes over it may be the answer to this question.
-            drop(used.detach());
+            *connection = used.0.take();
         }
         answer
     }
 
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// A connection that is not given back unless it is taken out: what else comes over it may be the answer to the
+/// question before, and the pool would wait for that for as long as the network is silent.
+struct Used(Option<PoolConnection<Postgres>>);
+
+impl Used {
+    async fn answer(&mut self, question: Question<'_>) -> Result<Vec<PgRow>, Error> {
+        match &mut self.0 {
+            Some(connection) => question.fetch_all(&mut **connection).await,
+            None => Err(Error::PoolClosed),
+        }
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 

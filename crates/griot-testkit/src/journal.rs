@@ -132,6 +132,7 @@ macro_rules! journal_server_suite {
             g7_a_long_transaction_of_somebody_else_holds_up_neither_appends_nor_the_tail,
             g3_g5_an_append_whose_answer_is_lost_is_unknown_and_a_claim_finds_out,
             g5_an_append_that_was_never_heard_of_again_is_unknown_within_the_timeout,
+            g10_questions_that_are_given_up_on_a_silent_network_use_up_no_connection,
             g5_a_batch_that_the_database_refuses_costs_no_other,
             text_of_any_kind_comes_back_also_with_the_character_zero,
             a_deletion_keeps_keys_offsets_and_effects_without_an_outcome,

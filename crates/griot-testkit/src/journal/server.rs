@@ -15,6 +15,8 @@ use griot_core::{Effect, EffectId, EffectRecord, Offset, Publication, Seq};
 use griot_journal::{
     Answer, Append, AppendError, Filter, Journal, JournalError, RecordedEvent, SeqRange, ShardId,
 };
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::{Writer, append_of, entity, happened};
 use crate::probe::{DEADLINE, until};
@@ -243,6 +245,27 @@ pub async fn g5_an_append_that_was_never_heard_of_again_is_unknown_within_the_ti
     assert!(matches!(lost, Err(AppendError::Unknown(_))), "{lost:?}");
     let owner = Writer::claim(&journal).await.unwrap();
     owner.write(&entity("a"), 1, 1).await.unwrap();
+}
+
+/// Whoever asked gave up before the server did.
+pub async fn g10_questions_that_are_given_up_on_a_silent_network_use_up_no_connection(
+    server: &impl JournalServer,
+) {
+    let relay = Relay::before(server.address()).await;
+    let patience = Duration::from_secs(5);
+    let journal = server.open_by(relay.address(), patience).await;
+    let mut asking = JoinSet::new();
+    for _ in 0..16 {
+        let journal = Arc::clone(&journal);
+        asking.spawn(async move { journal.last_seq(&entity("a")).await.unwrap() });
+    }
+    assert_eq!(asking.join_all().await, [Seq::ZERO; 16]);
+    relay.forget();
+    for _ in 0..16 {
+        // Those that are given a new connection are answered.
+        let _ = timeout(Duration::from_millis(100), journal.entities(None, None, 1)).await;
+    }
+    assert_eq!(journal.entities(None, None, 1).await.unwrap(), []);
 }
 
 /// By a trigger of somebody else, say.
