@@ -99,8 +99,8 @@ pub use griot_sql as sql;
 ///
 /// # Errors
 ///
-/// What [`EmbeddedLog::open`] and [`EmbeddedSnapshots::open`] say: a directory that another process
-/// has, that cannot be written, or whose log does not check out. [`JournalError::Missing`] also
+/// What [`EmbeddedLog::open`](journal::EmbeddedLog::open) and
+/// [`EmbeddedSnapshots::open`](journal::EmbeddedSnapshots::open) say: a directory that another process has, that cannot be written, or whose log does not check out. [`JournalError::Missing`] also
 /// where there are snapshots of entities, and no log or one without a single event.
 pub async fn open(directory: impl Into<PathBuf>) -> Result<GriotBuilder, JournalError> {
     let journals::Opened {
