@@ -1,15 +1,18 @@
 //! A journal's history carried to another, whole: resumable, and the same however often it is begun.
 
+mod agreement;
+mod stand_in;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use griot_core::{EntityId, Epoch, Offset, Seq, Timestamp};
 
 use crate::{
-    Append, AppendError, Archive, Batch, EventRecord, Filter, Journal, JournalError, Kept, Mark,
-    Remains, ShardId,
+    Append, AppendError, Archive, Batch, Journal, JournalError, Kept, Mark, Remains, ShardId,
 };
+use agreement::agree;
+use stand_in::{deleted, filler, is_filler};
 
 /// Appends that are read, and written, at a time.
 const PAGE: usize = 1_000;
@@ -19,9 +22,6 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// Deletions that are read at a time.
 const DELETIONS: usize = 10_000;
-
-/// What an append carries that only takes the room of deleted events.
-const FILLER: (&str, &str) = ("griot-copy", "deleted");
 
 /// Why a history was not carried over. What was carried so far stays; begin again to go on.
 #[derive(Debug, thiserror::Error)]
@@ -152,20 +152,6 @@ struct Room {
     entity: EntityId,
     from: Seq,
     to: Seq,
-}
-
-/// An append that stands for deleted ones.
-fn filler(entity: EntityId, expected: Seq, at: Timestamp) -> Append {
-    Append {
-        entity,
-        expected,
-        at,
-        events: Vec::new(),
-        effects: Vec::new(),
-        settled: Vec::new(),
-        answer: None,
-        metadata: vec![(FILLER.0.to_owned(), FILLER.1.to_owned())],
-    }
 }
 
 impl<'a> Copying<'a> {
@@ -401,59 +387,4 @@ async fn deletions(journal: &dyn Archive) -> Result<HashMap<EntityId, Seq>, Jour
         after = Some(last.clone());
         all.extend(page);
     }
-}
-
-/// Whether the target ends as the source goes on from there.
-async fn agree(from: &dyn Archive, to: &dyn Archive, mark: Mark) -> Result<(), CopyError> {
-    let offset = mark.offset;
-    let diverged = || CopyError::Diverged { offset };
-    let end = last_offset(from).await.map_err(CopyError::Source)?;
-    if offset > end {
-        return Err(diverged());
-    }
-    let before = Offset(offset.get().saturating_sub(1));
-    let all = Filter::default();
-    let theirs = from.tail(before, &all, 1).await;
-    let theirs = theirs.map_err(CopyError::Source)?.events;
-    let ours = to.tail(before, &all, 1).await;
-    let ours = ours.map_err(CopyError::Target)?.events;
-    if let ([theirs], [ours]) = (&*theirs, &*ours)
-        && offset > Offset::ZERO
-        && (&theirs.entity, theirs.seq) != (&ours.entity, ours.seq)
-    {
-        return Err(diverged());
-    }
-    let start = Mark { offset, appends: 0 };
-    let theirs = from.appends(start, mark.appends).await;
-    let theirs = theirs.map_err(CopyError::Source)?;
-    let ours = to.appends(start, mark.appends).await;
-    let ours = ours.map_err(CopyError::Target)?;
-    let same = |(theirs, ours): (&Kept, &Kept)| {
-        let is_theirs = (
-            &theirs.append.entity,
-            theirs.append.expected,
-            theirs.append.at,
-        ) == (&ours.append.entity, ours.append.expected, ours.append.at);
-        is_theirs || is_filler(&ours.append) || is_filler(&theirs.append)
-    };
-    if theirs.iter().zip(&ours).all(same) {
-        Ok(())
-    } else {
-        Err(diverged())
-    }
-}
-
-fn is_filler(append: &Append) -> bool {
-    let mut metadata = append.metadata.iter();
-    metadata.any(|(name, value)| (name.as_str(), value.as_str()) == FILLER)
-}
-
-/// Events in place of deleted ones, which are deleted as soon as all is there.
-fn deleted(count: u64) -> impl Iterator<Item = EventRecord> {
-    (0..count).map(|_| EventRecord {
-        name: "Deleted".into(),
-        version: 1,
-        tags: Vec::new(),
-        payload: Bytes::from_static(b"null"),
-    })
 }
