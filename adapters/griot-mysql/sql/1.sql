@@ -268,8 +268,8 @@ begin
   declare exit handler for sqlexception begin rollback; resignal; end;
   set transaction isolation level repeatable read;
   start transaction with consistent snapshot, read only;
-  select 'commit' as part, c.number as commit, c.expected, c.seq, c.journal_offset, c.at, c.metadata, c.settled, e.deleted_to,
-         a.`key`, a.fingerprint, a.reply
+  select 'commit' as part, c.number as commit, e.name as entity, c.expected, c.seq, c.journal_offset, c.at, c.metadata,
+         c.settled, e.deleted_to, a.`key`, a.fingerprint, a.reply
     from (
       select c.* from griot_commits c
        where c.entity = (select id from griot_entities where name = entity_name) and c.seq >= from_seq
@@ -293,6 +293,48 @@ begin
        order by c.seq, c.number limit skipped, row_count_max
     ) c
     join griot_effects f on f.commit = c.number
+   order by f.commit, f.position;
+  commit;
+end;
+
+-- The commits of all entities after those that were passed, their events and their effects, all of one moment. Commits
+-- are numbered in their order; no one that stands at the offset is before the one that the last event up to there is of.
+drop procedure if exists griot_commits_after;
+create procedure griot_commits_after(
+  in passed_offset bigint unsigned, in passed bigint unsigned, in row_count_max bigint unsigned
+)
+reads sql data sql security invoker
+begin
+  declare first_number, last_number bigint unsigned;
+  declare exit handler for sqlexception begin rollback; resignal; end;
+  set transaction isolation level repeatable read;
+  start transaction with consistent snapshot, read only;
+  select coalesce(max(commit), 0) into first_number
+    from (select commit from griot_events where journal_offset <= passed_offset order by journal_offset desc limit 1) v;
+  select least(passed, count(*)) into passed
+    from griot_commits where number >= first_number and journal_offset = passed_offset;
+  select min(number), max(number) into first_number, last_number
+    from (
+      select number from griot_commits
+       where number >= first_number and journal_offset >= passed_offset
+       order by number limit passed, row_count_max
+    ) c;
+  select 'commit' as part, c.number as commit, e.name as entity, c.expected, c.seq, c.journal_offset, c.at, c.metadata,
+         c.settled, e.deleted_to, a.`key`, a.fingerprint, a.reply
+    from griot_commits c
+    join griot_entities e on e.id = c.entity
+    left join griot_answers a on a.commit = c.number
+   where c.number between first_number and last_number
+   order by c.number;
+  select 'event' as part, v.commit, v.name, v.version, v.tags, v.payload
+    from griot_commits c
+    join griot_events v on v.entity = c.entity and v.seq > c.expected and v.seq <= c.seq
+   where c.number between first_number and last_number
+   order by v.journal_offset;
+  select 'effect' as part, f.commit, f.seq, f.n, f.kind, f.name, f.due, f.target, f.`key`, f.headers, f.payload
+    from griot_commits c
+    join griot_effects f on f.commit = c.number
+   where c.number between first_number and last_number
    order by f.commit, f.position;
   commit;
 end;

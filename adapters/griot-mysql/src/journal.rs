@@ -83,10 +83,15 @@ impl MysqlJournal {
     /// The server shows a commit before it is on the disk. Nobody may go on from an offset that a power cut takes back.
     async fn make_durable(&self, last: Offset) -> Result<(), JournalError> {
         if self.tip.known().is_some_and(|known| known < last) {
-            self.read(sqlx::query(FLUSH)).await?;
+            self.flush().await?;
             self.tip.raise(last);
         }
         Ok(())
+    }
+
+    /// Waits until what was read is on the disk.
+    pub(crate) async fn flush(&self) -> Result<(), JournalError> {
+        self.read(sqlx::query(FLUSH)).await.map(drop)
     }
 }
 
@@ -144,7 +149,8 @@ impl Journal for MysqlJournal {
                 .bind(count(skip))
                 .bind(count(limit.min(PAGE_COMMITS_MAX)));
             let rows = self.read(commits).await?;
-            read::commits(&rows, entity)
+            let kept = read::kept(&rows)?;
+            Ok(kept.into_iter().map(read::commit).collect())
         })
     }
 
@@ -262,7 +268,7 @@ impl Journal for MysqlJournal {
     }
 }
 
-fn name(entity: &EntityId) -> &[u8] {
+pub(crate) fn name(entity: &EntityId) -> &[u8] {
     entity.as_str().as_bytes()
 }
 

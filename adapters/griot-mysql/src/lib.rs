@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod archive;
 mod error;
 mod group;
 mod journal;

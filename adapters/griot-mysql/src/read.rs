@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use griot_core::{Effect, EffectId, EffectRecord, EntityId, Offset, Publication, Seq, Timestamp};
 use griot_journal::{
-    Answer, Append, Commit, EventRecord, JournalError, Metadata, RecordedEvent, Unsettled,
+    Answer, Append, Commit, EventRecord, JournalError, Kept, Metadata, RecordedEvent, Unsettled,
 };
 use sqlx::mysql::MySqlRow;
 use sqlx::types::Json;
@@ -82,43 +82,51 @@ pub(crate) fn event(row: &MySqlRow, entity: EntityId) -> Result<RecordedEvent, J
     })
 }
 
-/// Commits, by their own rows, those of their events and those of their effects. What is deleted is left out.
-pub(crate) fn commits(rows: &[MySqlRow], entity: &EntityId) -> Result<Vec<Commit>, JournalError> {
+/// Commits, by their own rows, those of their events and those of their effects, with what of them is deleted.
+pub(crate) fn kept(rows: &[MySqlRow]) -> Result<Vec<Kept>, JournalError> {
     let (mut numbers, mut commits) = (HashMap::new(), Vec::new());
     for row in rows {
         let number: u64 = column(row, "commit")?;
         let part: String = column(row, "part")?;
         if part == "commit" {
             numbers.insert(number, commits.len());
-            commits.push(bare_commit(row, entity.clone())?);
+            commits.push(bare_commit(row)?);
             continue;
         }
         let known = numbers.get(&number).copied();
-        let Some(commit) = known.and_then(|place| commits.get_mut(place)) else {
+        let Some(kept) = known.and_then(|place| commits.get_mut(place)) else {
             return Err(foreign("a part of the commit", number.to_string()));
         };
         if part == "event" {
-            commit.append.events.push(event_record(row)?);
+            kept.append.events.push(event_record(row)?);
         } else {
-            commit.append.effects.push(effect(row)?);
+            kept.append.effects.push(effect(row)?);
         }
     }
     Ok(commits)
 }
 
-/// The commit of a row, without events and effects. Its first event is the first that is not deleted.
-fn bare_commit(row: &MySqlRow, entity: EntityId) -> Result<Commit, JournalError> {
+/// A commit as if what is left of it had been appended alone.
+pub(crate) fn commit(kept: Kept) -> Commit {
+    let mut append = kept.append;
+    append.expected = Seq(append.expected.get().saturating_add(kept.deleted));
+    Commit {
+        append,
+        offset: Offset(kept.offset.get().saturating_add(kept.deleted)),
+    }
+}
+
+/// The commit of a row, without events and effects.
+fn bare_commit(row: &MySqlRow) -> Result<Kept, JournalError> {
     let expected: u64 = column(row, "expected")?;
     let last: u64 = column(row, "seq")?;
     let deleted: u64 = column(row, "deleted_to")?;
-    let gone = deleted.clamp(expected, last).saturating_sub(expected);
-    let offset: u64 = column(row, "journal_offset")?;
     let settled: Json<Vec<(u64, u32)>> = column(row, "settled")?;
     let settled = settled.0.into_iter();
-    Ok(Commit {
+    Ok(Kept {
         append: Append {
-            entity,
-            expected: Seq(expected.saturating_add(gone)),
+            entity: entity(row, "entity")?,
+            expected: Seq(expected),
             at: Timestamp::from_micros(column(row, "at")?),
             events: Vec::new(),
             effects: Vec::new(),
@@ -128,7 +136,8 @@ fn bare_commit(row: &MySqlRow, entity: EntityId) -> Result<Commit, JournalError>
             answer: answer(row)?,
             metadata: pairs(row, "metadata")?,
         },
-        offset: Offset(offset.saturating_add(gone)),
+        deleted: deleted.clamp(expected, last).saturating_sub(expected),
+        offset: Offset(column(row, "journal_offset")?),
     })
 }
 
@@ -144,7 +153,7 @@ fn event_record(row: &MySqlRow) -> Result<EventRecord, JournalError> {
     })
 }
 
-fn answer(row: &MySqlRow) -> Result<Option<Answer>, JournalError> {
+pub(crate) fn answer(row: &MySqlRow) -> Result<Option<Answer>, JournalError> {
     let Some(key) = column::<Option<Vec<u8>>>(row, "key")? else {
         return Ok(None);
     };
@@ -207,7 +216,7 @@ fn parsed(name: String) -> Result<EntityId, JournalError> {
     name.parse().map_err(|_| foreign("the entity", name))
 }
 
-fn text(stored: Vec<u8>) -> Result<String, JournalError> {
+pub(crate) fn text(stored: Vec<u8>) -> Result<String, JournalError> {
     String::from_utf8(stored).map_err(|error| foreign("the text", error.to_string()))
 }
 

@@ -34,7 +34,8 @@ pub trait Journal: Send + Sync + 'static {
     ///
     /// Batches given one after the other by one owner become durable in that order; a batch is given
     /// when this is called, not when the future is first polled. Of each append, its key is looked
-    /// at before its sequence, so that a batch which is given again gets its first answer.
+    /// at before its sequence, so that a batch which is given again gets its first answer. A batch of
+    /// no appends is told the journal's last offset, whatever its epoch.
     ///
     /// # Errors
     ///

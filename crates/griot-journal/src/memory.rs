@@ -92,6 +92,10 @@ impl MemoryJournal {
     fn append_now(&self, batch: &Batch) -> Result<Appended, AppendError> {
         let mut guard = self.open().map_err(AppendError::Refused)?;
         let state = &mut *guard;
+        if batch.appends.is_empty() {
+            let last_offset = state.index.durable_offset();
+            return Ok(Appended { last_offset });
+        }
         let before = state.log.0.len();
         let undurable = Place(u64::try_from(before).unwrap_or(u64::MAX));
         let mut staged = Vec::with_capacity(batch.appends.len());

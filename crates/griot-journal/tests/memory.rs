@@ -29,4 +29,5 @@ griot_testkit::journal_read_suite!(InMemory);
 griot_testkit::journal_append_suite!(InMemory);
 griot_testkit::journal_tail_suite!(InMemory);
 griot_testkit::journal_archive_suite!(InMemory);
+griot_testkit::journal_copy_suite!(InMemory);
 griot_testkit::snapshot_suite!(InMemory);

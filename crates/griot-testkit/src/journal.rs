@@ -3,6 +3,7 @@
 
 pub mod append;
 pub mod archive;
+pub mod copying;
 mod history;
 pub mod killed;
 pub mod read;
@@ -83,6 +84,19 @@ macro_rules! journal_archive_suite {
             everything_appended_comes_back_whole_in_order,
             what_is_deleted_is_told,
             shards_are_told_with_their_epochs,
+        }
+    };
+}
+
+/// Tests that a history is carried from the embedded log to a journal and back: one test per case of
+/// [`copying`](crate::journal::copying).
+#[macro_export]
+macro_rules! journal_copy_suite {
+    ($factory:expr) => {
+        $crate::cases! { $factory; $crate::journal::copying;
+            a_history_goes_there_and_back_and_is_the_same,
+            a_copy_that_was_interrupted_goes_on_wherever_it_was,
+            a_target_that_others_wrote_to_is_refused,
         }
     };
 }

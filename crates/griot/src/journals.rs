@@ -47,23 +47,12 @@ impl fmt::Debug for Opened {
 
 impl Opened {
     /// One that is all of it.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     fn all<J: Archive + SnapshotStore>(journal: J) -> Self {
         let journal = Arc::new(journal);
         Self {
             snapshots: Arc::clone(&journal) as Arc<dyn SnapshotStore>,
             archive: Some(Arc::clone(&journal) as Arc<dyn Archive>),
-            journal,
-        }
-    }
-
-    /// One that cannot be carried to another.
-    #[cfg(feature = "mysql")]
-    fn without_archive<J: Journal + SnapshotStore>(journal: J) -> Self {
-        let journal = Arc::new(journal);
-        Self {
-            snapshots: Arc::clone(&journal) as Arc<dyn SnapshotStore>,
-            archive: None,
             journal,
         }
     }
@@ -96,7 +85,7 @@ pub async fn open(url: &str, directory: &Path) -> Result<Opened, JournalError> {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Opened::all(PostgresJournal::connect(url).await?)),
         #[cfg(feature = "mysql")]
-        "mysql" | "mariadb" => Ok(Opened::without_archive(MysqlJournal::connect(url).await?)),
+        "mysql" | "mariadb" => Ok(Opened::all(MysqlJournal::connect(url).await?)),
         _ => Err(unknown(url)),
     }
 }

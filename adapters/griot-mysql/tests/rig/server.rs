@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use griot_journal::{Journal, JournalError, SnapshotStore};
+use griot_journal::{Archive, Journal, JournalError, SnapshotStore};
 use griot_mysql::{MysqlJournal, MysqlOptions};
 use griot_testkit::journal::server::{JournalServer, OtherSession};
-use griot_testkit::{JournalFactory, OwnServer, SnapshotFactory, setting};
+use griot_testkit::{ArchiveFactory, JournalFactory, OwnServer, SnapshotFactory, setting};
 use sqlx::{ConnectOptions as _, MySqlConnection, Row as _};
 use tokio::sync::Mutex;
 
@@ -55,6 +55,12 @@ impl Place {
 
 impl JournalFactory for Place {
     async fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(connect(&self.0).await)
+    }
+}
+
+impl ArchiveFactory for Place {
+    async fn open(&self) -> Arc<dyn Archive> {
         Arc::new(connect(&self.0).await)
     }
 }

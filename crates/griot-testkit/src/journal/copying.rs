@@ -1,8 +1,10 @@
-//! A history is carried to PostgreSQL and back, and is the same.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+//! The Copy suite: a history is carried from the embedded log to a journal and back, and is the same.
 
-#[path = "rig/server.rs"]
-mod rig;
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case panics where a promise is broken"
+)]
 
 use std::sync::Arc;
 
@@ -12,7 +14,9 @@ use griot_journal::{
     Answer, AppendError, Archive, CopyError, EmbeddedLog, Filter, Journal, Kept, Mark, Options,
     SeqRange, copy,
 };
-use griot_testkit::journal::{Writer, append_of, entity};
+
+use super::{Writer, append_of, entity};
+use crate::ArchiveFactory;
 
 fn log(directory: &std::path::Path) -> Arc<EmbeddedLog> {
     Arc::new(EmbeddedLog::open(directory, Options::default()).unwrap())
@@ -116,31 +120,28 @@ async fn refuses_a_repeated_key(journal: &Arc<dyn Journal>, id: &str, round: u64
     assert_eq!(answer.fingerprint, u64::MAX - round);
 }
 
-#[tokio::test]
-async fn a_history_goes_to_postgres_and_back_and_is_the_same() {
-    let Some(url) = rig::running() else {
-        return;
-    };
+/// There, on, and back: nothing is carried twice, and what outlived deletions is there.
+pub async fn a_history_goes_there_and_back_and_is_the_same(factory: &impl ArchiveFactory) {
     let (first, last) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let source = log(first.path());
     write(&(Arc::clone(&source) as _), 0..20).await;
-    let database = Arc::new(rig::connect(&rig::fresh(&url)).await);
-    let copied = copy(&*source, &*database, |_| ()).await.unwrap();
+    let there = factory.open().await;
+    let copied = copy(&*source, &*there, |_| ()).await.unwrap();
     assert_eq!((copied.appends, copied.last_offset), (200, Offset(200)));
-    assert_eq!(all(&*source).await, all(&*database).await);
+    assert_eq!(all(&*source).await, all(&*there).await);
 
     // More comes, and what is there already is not carried again.
     write(&(Arc::clone(&source) as _), 20..30).await;
     source.delete(&entity("a"), Seq(31)).await.unwrap();
     source.delete(&entity("e"), Seq(60)).await.unwrap();
-    let copied = copy(&*source, &*database, |_| ()).await.unwrap();
+    let copied = copy(&*source, &*there, |_| ()).await.unwrap();
     assert_eq!((copied.appends, copied.last_offset), (100, Offset(300)));
-    let again = copy(&*source, &*database, |_| ()).await.unwrap();
+    let again = copy(&*source, &*there, |_| ()).await.unwrap();
     assert_eq!((again.appends, again.last_offset), (0, Offset(300)));
-    same(&*source, &*database).await;
+    same(&*source, &*there).await;
     let mut epochs = [
         source.shards().await.unwrap(),
-        database.shards().await.unwrap(),
+        there.shards().await.unwrap(),
     ];
     for shards in &mut epochs {
         shards.retain(|(shard, _)| shard.kind == "account");
@@ -148,12 +149,12 @@ async fn a_history_goes_to_postgres_and_back_and_is_the_same() {
     }
     assert_eq!(epochs[0], epochs[1]);
 
-    // And back, where PostgreSQL has forgotten what was deleted.
-    write(&(Arc::clone(&database) as _), 30..31).await;
-    let target = log(last.path());
-    copy(&*database, &*target, |_| ()).await.unwrap();
-    same(&*database, &*target).await;
-    let journals: [Arc<dyn Journal>; 3] = [source, database, target];
+    // And back, where the journal may have forgotten what was deleted.
+    write(&(Arc::clone(&there) as _), 30..31).await;
+    let back = log(last.path());
+    copy(&*there, &*back, |_| ()).await.unwrap();
+    same(&*there, &*back).await;
+    let journals: [Arc<dyn Journal>; 3] = [source, there, back];
     for journal in &journals {
         refuses_a_repeated_key(journal, "d", 5).await;
         refuses_a_repeated_key(journal, "e", 7).await;
@@ -161,47 +162,43 @@ async fn a_history_goes_to_postgres_and_back_and_is_the_same() {
     write(&journals[2], 31..33).await;
 }
 
-#[tokio::test]
-async fn a_copy_that_was_interrupted_goes_on_wherever_it_was() {
-    let Some(url) = rig::running() else {
-        return;
-    };
+/// Each number of appends is what an interruption may leave, in the middle of an offset or of a round.
+pub async fn a_copy_that_was_interrupted_goes_on_wherever_it_was(factory: &impl ArchiveFactory) {
     let directory = tempfile::tempdir().unwrap();
     let source = log(directory.path());
-    write(&(Arc::clone(&source) as _), 0..6).await;
-    let whole = all(&*source).await;
-    // Each prefix of the appends is what an interruption may leave.
-    for left in [1, 2, 3, 9, 10, 11, 41] {
-        let database = Arc::new(rig::connect(&rig::fresh(&url)).await);
-        let journal: Arc<dyn Journal> = Arc::clone(&database) as _;
+    let there = factory.open().await;
+    let journal: Arc<dyn Journal> = Arc::clone(&there) as _;
+    let mut had = 0;
+    for (round, left) in (0..).zip([1, 2, 3, 9, 10, 11, 13]) {
+        write(&(Arc::clone(&source) as _), round * 2..round * 2 + 2).await;
+        let whole = all(&*source).await;
         let writer = Writer::claim(&journal).await.unwrap();
-        let begun = whole.iter().take(left).map(|kept| kept.append.clone());
+        let begun = whole.iter().skip(had).take(left);
+        let begun = begun.map(|kept| kept.append.clone());
         writer.append(begun.collect()).await.unwrap();
-        let copied = copy(&*source, &*database, |_| ()).await.unwrap();
-        assert_eq!(copied.appends, (whole.len() - left) as u64);
-        assert_eq!(all(&*database).await, whole);
+        let copied = copy(&*source, &*there, |_| ()).await.unwrap();
+        assert_eq!(copied.appends, (whole.len() - had - left) as u64);
+        assert_eq!(all(&*there).await, whole);
+        had = whole.len();
     }
 }
 
-#[tokio::test]
-async fn a_target_that_others_wrote_to_is_refused() {
-    let Some(url) = rig::running() else {
-        return;
-    };
+/// Nothing is added to what is of another history.
+pub async fn a_target_that_others_wrote_to_is_refused(factory: &impl ArchiveFactory) {
     let directory = tempfile::tempdir().unwrap();
     let source = log(directory.path());
     write(&(Arc::clone(&source) as _), 0..2).await;
-    let database = Arc::new(rig::connect(&rig::fresh(&url)).await);
-    let journal: Arc<dyn Journal> = Arc::clone(&database) as _;
+    let there = factory.open().await;
+    let journal: Arc<dyn Journal> = Arc::clone(&there) as _;
     let writer = Writer::claim(&journal).await.unwrap();
     writer.write(&entity("other"), 0, 3).await.unwrap();
-    let refused = copy(&*source, &*database, |_| ()).await;
+    let refused = copy(&*source, &*there, |_| ()).await;
     assert!(
         matches!(refused, Err(CopyError::Diverged { .. })),
         "{refused:?}"
     );
     write(&journal, 0..20).await;
-    let refused = copy(&*source, &*database, |_| ()).await;
+    let refused = copy(&*source, &*there, |_| ()).await;
     assert!(
         matches!(refused, Err(CopyError::Diverged { .. })),
         "{refused:?}"
