@@ -18,9 +18,10 @@ use crate::server::Server;
 const KILLS: u32 = 5;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn orders_under_way_go_on_after_their_journal_was_copied_to_postgres_and_back_as_none_dies_too()
+async fn orders_under_way_go_on_after_their_journal_was_copied_from_server_to_server_and_back_as_none_dies_too()
  {
-    let Some(server) = Server::journal() else {
+    let (Some(postgres), Some(mysql)) = (Server::database("postgres"), Server::database("mysql"))
+    else {
         return;
     };
     let _machine = whole_machine().await;
@@ -32,7 +33,8 @@ async fn orders_under_way_go_on_after_their_journal_was_copied_to_postgres_and_b
 
     let places = [
         ("embedded", first.path()),
-        (&*server.url, first.path()),
+        (&*postgres.url, first.path()),
+        (&*mysql.url, first.path()),
         ("embedded", last.path()),
     ];
     for (number, (journal, data)) in places.into_iter().enumerate() {

@@ -58,10 +58,15 @@ async fn a_journal_that_cannot_be_reached_is_waited_for_and_the_data_directory_i
 }
 
 #[tokio::test]
-async fn a_service_is_not_ready_while_its_journal_on_postgres_is_down_as_dies_too() {
-    let Some(server) = Server::journal() else {
-        return;
-    };
+async fn a_service_is_not_ready_while_its_journal_on_a_server_is_down_as_dies_too() {
+    for name in ["postgres", "mysql"] {
+        if let Some(server) = Server::database(name) {
+            is_not_ready_while_down(server).await;
+        }
+    }
+}
+
+async fn is_not_ready_while_down(server: Server) {
     let _machine = crate::process::whole_machine().await;
     let data = TempDir::new().unwrap();
     let mut griot = Griot::serve(data.path(), &["--journal", &server.url]);

@@ -114,13 +114,15 @@ async fn a_journal_shows_what_it_holds() {
 }
 
 #[tokio::test]
-async fn a_journal_on_postgres_shows_what_it_holds_as_the_one_that_dies_too() {
-    let Some(server) = Server::journal() else {
-        return;
-    };
-    let _machine = crate::process::whole_machine().await;
-    let data = TempDir::new().unwrap();
-    everything_is_shown(data.path(), &server.url).await;
+async fn a_journal_on_a_server_shows_what_it_holds_as_the_one_that_dies_too() {
+    for name in ["postgres", "mysql"] {
+        let Some(server) = Server::database(name) else {
+            continue;
+        };
+        let _machine = crate::process::whole_machine().await;
+        let data = TempDir::new().unwrap();
+        everything_is_shown(data.path(), &server.url).await;
+    }
 }
 
 #[tokio::test]

@@ -42,12 +42,21 @@ impl Server {
         })
     }
 
-    /// A journal on the running PostgreSQL that nobody else has.
+    /// Room for a journal and for read models that nobody else has, on the running `postgres` or `mysql`.
+    pub(crate) fn database(name: &'static str) -> Option<Self> {
+        let own = format!("test_{:016x}", fastrand::u64(..));
+        let mut server = Self::named(name, &format!("schema={own}"))?;
+        if name == "mysql" {
+            // Made where it is missing.
+            let (address, _) = server.url.rsplit_once('/').unwrap();
+            server.url = format!("{address}/{own}");
+        }
+        Some(server)
+    }
+
+    /// As [`database`](Self::database) on PostgreSQL.
     pub(crate) fn journal() -> Option<Self> {
-        Self::named(
-            "postgres",
-            &format!("schema=test_{:016x}", fastrand::u64(..)),
-        )
+        Self::database("postgres")
     }
 
     /// Waits until what was just made there outlives kill -9, which a quorum queue of RabbitMQ 3.10
