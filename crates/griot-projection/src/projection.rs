@@ -151,6 +151,11 @@ impl<T: Target> Projection<T> {
         &self.name
     }
 
+    /// The tables that are its own alone.
+    pub fn tables(&self) -> &[String] {
+        &self.tables
+    }
+
     /// What to ask the journal for: one kind where there is only one.
     pub(crate) fn filter(&self) -> Filter {
         let topics = self.router.topics();
