@@ -18,6 +18,7 @@ use griot::journals::{self, Opened};
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::url::UrlParser;
+pub(crate) use scan::bar;
 pub(crate) use url::JournalUrl;
 
 /// Looks into a journal: which entities there are, what happened to each, how it was at any moment, and
@@ -124,7 +125,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn entity(text: &str) -> Result<EntityId, String> {
+/// An entity, as people write it.
+pub(crate) fn entity(text: &str) -> Result<EntityId, String> {
     let wrong = |_| {
         format!(
             "`{text}` is no entity: write KIND/ID, such as order/0190b5a4-7c3e-7a10-8f00-0123456789ab"

@@ -69,6 +69,7 @@ enum Command {
     Publish(publish::Arguments),
     Subscribe(subscribe::Arguments),
     Journal(journal::Arguments),
+    ReadModel(read_model::Arguments),
 }
 
 const EXAMPLES: &str = "\
@@ -81,6 +82,7 @@ Examples:
   griot publish greetings '{\"text\":\"hello\"}'  to the embedded broker of `griot serve` on this machine
   griot subscribe greetings                     prints each message as a line of JSON
   griot journal stats                           what a journal holds; streams, events, state, verify, copy
+  griot read-model status                       the lists that services keep; rebuild makes one anew
 
 Exit codes: 0 done, 1 it could not be done, 2 a flag, a configuration key or a value is wrong.";
 
@@ -133,6 +135,10 @@ fn run(griot: Griot, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Journal(arguments) => {
             log::start(griot.log_format, Level::WARN, None);
             runtime.block_on(journal::run(arguments))
+        }
+        Command::ReadModel(arguments) => {
+            log::start(griot.log_format, Level::WARN, None);
+            runtime.block_on(read_model::run(arguments))
         }
     };
     runtime.shutdown_timeout(RUNTIME_STOP_MAX);

@@ -1,139 +1,124 @@
-//! The read model of `griot serve`: a database by its URL.
+//! `griot read-model`: the tables that services keep, how far they are, and how they are made anew.
 
-use std::fmt::{self, Display};
-use std::str::FromStr;
-use std::time::Duration;
+mod known;
+mod progress;
+mod rebuild;
+mod serving;
+mod standing;
+mod steer;
+mod url;
 
-use griot::projection::ProjectionError;
-use griot::sql::{Migrations, SqlTarget, is_unreachable};
-use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
+use clap::{Args, Subcommand};
+use griot::sql::SqlTarget;
+
+use self::known::Known;
 use crate::failure::Failure;
-use crate::settings::Settings;
-use crate::url::shown;
+use crate::signals::Signals;
+use crate::url::UrlParser;
+pub(crate) use serving::{failed, open};
+pub(crate) use url::ReadModelUrl;
 
-/// Between two attempts to reach the database when the program starts.
-const RETRY: Duration = Duration::from_secs(1);
+/// The tables that services keep for others to query: how far they are, and how they are made anew.
+///
+/// A read model is named by the projection that keeps it, and lies in a file of SQLite in the data directory, or
+/// where --read-model says. All of this may be asked while a server runs, save what needs its embedded log.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  griot read-model list
+  griot read-model status --data-dir /var/lib/griot
+  griot read-model rebuild orders-list --journal postgres://griot@db.internal/griot --read-model postgres://griot@db.internal/griot
+  griot read-model rebuild carts-items --dry-run      what would differ
+  griot read-model pause orders-list                  until somebody resumes it, also over a restart
+  griot read-model resume orders-list                 also where it stopped at an event
+  griot read-model retry orders-list order/0190b5a4-7c3e-7a10-8f00-0123456789ab
+
+Exit codes: 0 done, 1 it could not be done, 2 a flag or a value is wrong.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    List(standing::List),
+    Status(standing::Status),
+    Rebuild(rebuild::Rebuild),
+    Pause(steer::Pause),
+    Resume(steer::Resume),
+    Retry(steer::Retry),
+}
 
 /// Where the read model is.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct ReadModelUrl(String);
+#[derive(Args, Clone, Debug)]
+struct Place {
+    /// The read model: a file of SQLite, `sqlite://PATH`, `postgres://HOST[:PORT]/DATABASE`, or
+    /// `mysql://HOST[:PORT]/DATABASE`; `read-model.sqlite` in the data directory unless said
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "GRIOT_READ_MODEL",
+        hide_env_values = true,
+        value_parser = UrlParser::<ReadModelUrl>::new(),
+    )]
+    read_model: Option<ReadModelUrl>,
 
-impl FromStr for ReadModelUrl {
-    type Err = String;
+    /// The data directory
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "GRIOT_DATA_DIR",
+        default_value = "./griot-data"
+    )]
+    data_dir: PathBuf,
+}
 
-    fn from_str(url: &str) -> Result<Self, String> {
-        match url.split_once("://") {
-            _ if url.is_empty() => {
-                Err("it is empty: write a path, postgres://… or mysql://…".to_owned())
-            }
-            None | Some(("sqlite" | "postgres" | "postgresql" | "mysql" | "mariadb", _)) => {
-                let checked = SqlTarget::check_url(url);
-                checked.map_err(|error| match error {
-                    ProjectionError::Target(cause) => cause.to_string(),
-                    error => error.to_string(),
-                })?;
-                Ok(Self(url.to_owned()))
-            }
-            Some((scheme, _)) => Err(format!(
-                "`{scheme}://` is no read model of this program: write a path, sqlite://PATH, postgres://HOST/DATABASE or mysql://HOST/DATABASE"
-            )),
+impl Place {
+    fn url(&self) -> ReadModelUrl {
+        let said = self.read_model.clone();
+        said.unwrap_or_else(|| ReadModelUrl::in_directory(&self.data_dir))
+    }
+
+    /// Opens it, with the tables of `known`; a file must be there.
+    async fn open(&self, known: &Known) -> Result<SqlTarget, Failure> {
+        let url = self.url();
+        if url.file().is_some_and(|file| !file.is_file()) {
+            return Err(Failure::Verdict(format!(
+                "there is no read model at {url}; name it with --read-model, or its directory with --data-dir"
+            )));
         }
+        let opened = url.open((known.tables)()).await;
+        opened.map_err(|error| url.failed(error))
     }
 }
 
-impl TryFrom<String> for ReadModelUrl {
-    type Error = String;
-
-    fn try_from(url: String) -> Result<Self, String> {
-        url.parse()
-    }
-}
-
-impl From<ReadModelUrl> for String {
-    fn from(url: ReadModelUrl) -> Self {
-        url.0
-    }
-}
-
-/// Without a password.
-impl Display for ReadModelUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown(&self.0))
-    }
-}
-
-impl ReadModelUrl {
-    /// Whether it is on a server, which may start later than this program.
-    fn has_a_server(&self) -> bool {
-        self.0.contains("://") && !self.0.starts_with("sqlite:")
-    }
-}
-
-/// The one that the settings name.
-fn url(settings: &Settings) -> ReadModelUrl {
-    settings.read_model.clone().unwrap_or_else(|| {
-        let path = settings.data_dir.join("read-model.sqlite");
-        ReadModelUrl(path.display().to_string())
-    })
-}
-
-/// Opens it, with tables made by `migrations`; a server that does not answer is waited for.
+/// Does what `arguments` say. Whoever reads what is printed may stop reading at any time.
 ///
 /// # Errors
 ///
-/// [`Failure::ReadModel`], with the URL and the reason.
-pub(crate) async fn open(
-    settings: &Settings,
-    migrations: Migrations,
-) -> Result<SqlTarget, Failure> {
-    let url = url(settings);
-    loop {
-        let error = match SqlTarget::open(&url.0, migrations.clone()).await {
-            Ok(target) => return Ok(target),
-            Err(error) if url.has_a_server() && is_unreachable(&error) => error,
-            Err(error) => return Err(failed(settings, error)),
-        };
-        tracing::warn!(%url, %error, "the read model cannot be opened, it is tried again");
-        tokio::time::sleep(RETRY).await;
-    }
-}
-
-/// Says which one it is that cannot be used.
-pub(crate) fn failed(settings: &Settings, source: ProjectionError) -> Failure {
-    let url = url(settings).to_string();
-    Failure::ReadModel { url, source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_that_cannot_be_used_is_refused_when_it_is_read() {
-        for (url, why) in [
-            ("", "empty"),
-            ("cassandra://host/shop", "cassandra"),
-            ("postgres://me:secret@host:port/shop", "port"),
-            (
-                "postgres://me:secret@host/shop?connections=x",
-                "invalid digit",
-            ),
-            ("mysql://me:secret@host", "name one"),
-        ] {
-            let said = url.parse::<ReadModelUrl>().unwrap_err();
-            assert!(
-                said.contains(why) && !said.contains("secret"),
-                "{url}: {said}"
-            );
+/// [`Failure::ReadModel`] and [`Failure::Journal`] when one of them cannot be used, [`Failure::Verdict`] when
+/// something is not there, [`Failure::Interrupted`] after a signal.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut signals = Signals::take()?;
+    let doing = async {
+        match arguments.what {
+            What::List(list) => list.run(),
+            What::Status(status) => status.run().await,
+            What::Rebuild(rebuild) => rebuild.run().await,
+            What::Pause(pause) => pause.run().await,
+            What::Resume(resume) => resume.run().await,
+            What::Retry(retry) => retry.run().await,
         }
-        for url in [
-            "./items.sqlite",
-            "sqlite://items",
-            "postgres://host/shop?schema=s",
-        ] {
-            assert!(url.parse::<ReadModelUrl>().is_ok(), "{url}");
-        }
+    };
+    let done = tokio::select! {
+        done = doing => done,
+        code = signals.next() => Err(Failure::Interrupted { code }),
+    };
+    match done {
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
     }
 }

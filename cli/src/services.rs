@@ -92,10 +92,10 @@ impl Services {
         let open = || events::open(url.as_str(), builder.journal());
         let broker = once_reached(url, open).await?;
         builder = builder.publisher(events::publisher(Arc::clone(&broker)));
+        let mut of_orders = OrdersConfig::default();
+        of_orders.calls.give_up_after = settings.backend_give_up_after.0;
         if runs(Service::Orders) {
-            let mut config = OrdersConfig::default();
-            config.calls.give_up_after = settings.backend_give_up_after.0;
-            builder = Orders::register(builder, backends, &config);
+            builder = Orders::register(builder, backends, &of_orders);
         }
         let config = AlarmsConfig {
             send_empty_digests: settings.send_empty_digests,
@@ -113,7 +113,13 @@ impl Services {
             }
             error => failed(settings, error.into()),
         })?;
-        let orders = runs(Service::Orders).then(|| Orders::start(griot.clone()));
+        let not_kept = |error| read_model::failed(settings, error);
+        let mut orders = None;
+        if runs(Service::Orders) {
+            let target = read_model::open(settings, Orders::tables()).await?;
+            let started = Orders::start(griot.clone(), target, &of_orders).await;
+            orders = Some(started.map_err(not_kept)?);
+        }
         let mut alarms = None;
         if runs(Service::Alarms) {
             let start = || Alarms::start(griot.clone(), Arc::clone(&broker), config.clone());
@@ -124,7 +130,7 @@ impl Services {
             let target = read_model::open(settings, Carts::tables()).await?;
             let config = CartsConfig::default();
             let started = Carts::start(griot.clone(), target, &config).await;
-            carts = Some(started.map_err(|error| read_model::failed(settings, error))?);
+            carts = Some(started.map_err(not_kept)?);
         }
         Ok(Self {
             griot,
@@ -171,18 +177,20 @@ impl Services {
         if let Some(trouble) = self.griot.trouble() {
             return Err(format!("the journal: {trouble}"));
         }
-        if let Some(orders) = &self.orders {
-            orders.ready()?;
-        }
         if let Some(alarms) = &self.alarms {
             alarms.ready()?;
         }
-        if let Some(carts) = &self.carts {
-            let ready = timeout(CHECK_MAX, carts.ready()).await;
-            ready.unwrap_or_else(|_| {
-                Err(format!("the read model: no answer within {CHECK_MAX:?}"))
-            })?;
-        }
+        let lists = async {
+            if let Some(orders) = &self.orders {
+                orders.ready().await?;
+            }
+            if let Some(carts) = &self.carts {
+                carts.ready().await?;
+            }
+            Ok(())
+        };
+        let late = |_| Err(format!("the read model: no answer within {CHECK_MAX:?}"));
+        timeout(CHECK_MAX, lists).await.unwrap_or_else(late)?;
         let broker = async { self.broker.check().await.map_err(|error| error.in_full()) };
         let journal = async {
             self.reach_the_journal()
@@ -208,19 +216,24 @@ impl Services {
     /// deadline, and leaves the rest, which is durable, to the next start.
     pub(crate) async fn drain(&self, deadline: Duration) -> Drained {
         let end = Instant::now() + deadline;
-        if let Some(orders) = &self.orders {
-            orders.stop();
-        }
-        if let Some(alarms) = &self.alarms {
-            let left = end.saturating_duration_since(Instant::now());
-            // First, since its handlers ask entities.
-            alarms.drain(left).await;
-        }
-        if let Some(carts) = &self.carts {
-            let left = end.saturating_duration_since(Instant::now());
-            // Before the journal that it reads is closed. A database that does not answer takes the others no more time.
-            carts.drain(left / 4).await;
-        }
+        // Before the journal that they read is closed. A database that does not answer takes the others no more time.
+        let orders = async {
+            if let Some(orders) = &self.orders {
+                orders.drain(deadline / 4).await;
+            }
+        };
+        let carts = async {
+            if let Some(carts) = &self.carts {
+                carts.drain(deadline / 4).await;
+            }
+        };
+        let alarms = async {
+            if let Some(alarms) = &self.alarms {
+                // First, since its handlers ask entities.
+                alarms.drain(deadline).await;
+            }
+        };
+        tokio::join!(orders, carts, alarms);
         let left = end.saturating_duration_since(Instant::now());
         let drained = self.griot.drain(left).await;
         let closed = timeout_at(end, self.broker.close()).await;

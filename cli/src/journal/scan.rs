@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 const PAGE: usize = 4_096;
 
 /// A bar on the terminal, if there is one, for so many of these.
-pub(super) fn bar(of: u64, what: &str) -> ProgressBar {
+pub(crate) fn bar(of: u64, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(of);
     let template = format!("{{bar:40}} {{pos}}/{{len}} {what}, {{per_sec}}, {{eta}} left");
     let style = ProgressStyle::with_template(&template);

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::process::{DEADLINE, Griot, kills, quiet_address, whole_machine};
+use crate::rows::Tables;
 use crate::server::Server;
 
 /// How many clients fill carts, and what each puts in.
@@ -117,8 +118,13 @@ async fn filled_and_killed(journal: &str, server: Option<Server>, kills: u32) {
         .collect();
     assert_eq!(list["total"], acknowledged.len());
     assert_eq!(listed, acknowledged.into_iter().collect::<Vec<_>>());
+    let tables = match &server {
+        None => Tables::in_directory(data.path()),
+        Some(server) => Tables::at(&server.url),
+    };
+    assert_eq!(tables.items().await, listed);
     println!(
-        "{kills} kills; {} items acknowledged, each listed once",
+        "{kills} kills; {} items acknowledged, each listed once, and a row in SQL",
         listed.len()
     );
 }

@@ -12,6 +12,7 @@ use crate::audit;
 use crate::backends::Backends;
 use crate::ordering::{Acknowledged, Customer, order};
 use crate::process::{Griot, kills, whole_machine};
+use crate::rows::Tables;
 use crate::server::Server;
 
 /// How many clients place orders all the while.
@@ -47,10 +48,14 @@ async fn killed_again_and_again(journal: Option<Server>, kills: u32) {
     let _machine = whole_machine().await;
     let data = TempDir::new().unwrap();
     let backends = Backends::start("5ms", "0.03").await;
-    let url = journal.as_ref().map_or("embedded", |server| &server.url);
+    // The list is in the schema of the journal, too.
+    let (places, tables) = match &journal {
+        None => (Vec::new(), Tables::in_directory(data.path())),
+        Some(Server { url, .. }) => (vec!["--journal", url, "--read-model", url], Tables::at(url)),
+    };
     let serve = || {
         let backends = ["--backends", &backends.url, "--backend-timeout", "1s"];
-        Griot::serve(data.path(), &[&backends[..], &["--journal", url]].concat())
+        Griot::serve(data.path(), &[&backends[..], &places].concat())
     };
 
     let (found_at, service) = watch::channel(String::new());
@@ -119,6 +124,7 @@ async fn killed_again_and_again(journal: Option<Server>, kills: u32) {
     let customer = Customer::of(service);
     let ends = audit::orders(&customer, &backends, &acknowledged).await;
     println!("ends: {ends:?}");
+    tables.hold_just(&ends.orders).await;
     audit::same_key_same_answer(&customer, &acknowledged).await;
     let asked_again = audit::books(&backends, &ends.orders).await;
     println!(

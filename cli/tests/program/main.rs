@@ -21,6 +21,8 @@ mod messages;
 mod ordering;
 mod overload;
 mod process;
+mod read_models;
+mod rows;
 mod server;
 mod serving;
 mod shutdown;

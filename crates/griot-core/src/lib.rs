@@ -58,4 +58,4 @@ pub use entity::{Entity, Event, Handle, Never};
 pub use error::CoreError;
 pub use id::{EntityId, Epoch, Offset, Seq, shard_of, stable_hash};
 pub use time::Timestamp;
-pub use upcast::{Upcast, read_event};
+pub use upcast::{Upcast, read_event, upcast_event};

@@ -41,6 +41,11 @@ impl<'a> Upcast<'a> {
         self.version
     }
 
+    /// Its payload, as JSON.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// As version `to`, with its payload changed: `|_| ()` where only the meaning did, or a field came
     /// that serde has a default for.
     #[must_use]
@@ -80,11 +85,30 @@ impl<'a> Upcast<'a> {
 /// [`CoreError::Decode`] for a name that the type does not have, a payload that does not fit, a version
 /// that is newer than today's, and one that is older and that no upcast leads on from.
 pub fn read_event<E: Event>(name: &str, version: u16, payload: &[u8]) -> Result<E, CoreError> {
+    lead(Upcast::new(name, version, payload)).map(|(event, _)| event)
+}
+
+/// The name, version and payload that a recorded event has in today's shape, which is what it was recorded
+/// with unless [`Event::upcast`] says otherwise.
+///
+/// # Errors
+///
+/// As [`read_event`].
+pub fn upcast_event<'a, E: Event>(
+    name: &'a str,
+    version: u16,
+    payload: &'a [u8],
+) -> Result<Upcast<'a>, CoreError> {
+    lead::<E>(Upcast::new(name, version, payload)).map(|(_, upcast)| upcast)
+}
+
+/// Takes every step there is, and reads what comes of it.
+fn lead<E: Event>(mut event: Upcast<'_>) -> Result<(E, Upcast<'_>), CoreError> {
+    let recorded = event.name.clone();
     let fail = |reason: String| CoreError::Decode {
-        name: name.to_owned(),
+        name: recorded.clone().into_owned(),
         reason,
     };
-    let mut event = Upcast::new(name, version, payload);
     for _ in 0..STEPS_MAX {
         let (name, version) = (event.name.clone(), event.version);
         event = E::upcast(event);
@@ -94,7 +118,7 @@ pub fn read_event<E: Event>(name: &str, version: u16, payload: &[u8]) -> Result<
         if event.is_at(&name, version) {
             let read: E = codec::decode_event(&event.name, &event.payload)?;
             return match read.version() {
-                today if today == event.version => Ok(read),
+                today if today == event.version => Ok((read, event)),
                 today if today < event.version => Err(fail(format!(
                     "its version is {}, and this program knows {today}: it was recorded by a newer one",
                     event.version
@@ -167,6 +191,16 @@ mod tests {
             );
         }
         assert_eq!(read("Closed", 1, "{}"), Ok(Ledger::Closed {}));
+    }
+
+    #[test]
+    fn an_upcast_has_todays_name_version_and_payload() {
+        let today = upcast_event::<Ledger>("Debited", 1, br#"{"euros":7}"#).unwrap();
+        assert_eq!((today.name(), today.version()), ("Paid", 3));
+        assert_eq!(today.payload(), br#"{"cents":700,"currency":"EUR"}"#);
+        let recorded = br#" {"currency":"EUR", "cents":700} "#;
+        let today = upcast_event::<Ledger>("Paid", 3, recorded).unwrap();
+        assert_eq!(today.payload(), recorded);
     }
 
     #[test]

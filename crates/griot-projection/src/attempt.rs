@@ -74,7 +74,7 @@ impl<T: Target> Worker<T> {
         let waits = |event: &RecordedEvent| !parked.is_empty() && parked.contains(&event.entity);
         let own = events.iter().enumerate().filter(|(_, event)| !waits(event));
         let (mut handled, mut out) = (0, Vec::new());
-        for group in grouped(&self.router, own) {
+        for group in grouped(&self.router, &self.projection.readings, own) {
             let handling = self.handle(transaction, &group, &mut out).await;
             transaction = handling.map_err(|unhandled| unhandled.of(&group))?;
             handled += group.events.len() as u64;
@@ -129,7 +129,8 @@ impl<T: Target> Worker<T> {
         group: &Group,
         out: &mut Vec<Publication>,
     ) -> Result<T::Transaction, Unhandled> {
-        let Some(message) = group.message() else {
+        let message = group.message().map_err(Unhandled::Failed)?;
+        let Some(message) = message else {
             return Ok(transaction);
         };
         self.scope.lend(transaction, &group.events);

@@ -102,6 +102,12 @@ pub enum ProjectionError {
         /// Which.
         seq: Seq,
     },
+    /// It has not come yet to where the journal was. It may soon.
+    #[error("the projection {projection} is behind its journal: try again")]
+    Behind {
+        /// The projection.
+        projection: String,
+    },
     /// A limit, a name or a number that cannot be.
     #[error("{what} cannot be: {reason}")]
     Refused {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use griot_events::{Content, EVENT_NAME, Event, Headers, Partition, Router};
+use griot_events::{Content, EVENT_NAME, Event, Failure, Headers, Partition, Router};
 use griot_journal::RecordedEvent;
+
+use crate::reading::Readings;
 
 /// Events for one call of a handler, in the journal's order.
 pub(crate) struct Group {
@@ -12,12 +14,17 @@ pub(crate) struct Group {
     pub(crate) last: usize,
     pub(crate) events: Vec<Arc<RecordedEvent>>,
     messages: Vec<Event>,
+    /// Why the event, which is then the only one, cannot be read in today's shape.
+    unreadable: Option<Failure>,
 }
 
 impl Group {
     /// An event by itself.
-    pub(crate) fn of(event: &Arc<RecordedEvent>) -> Self {
-        Self::begin(0, event, message(event))
+    pub(crate) fn of(readings: &Readings, event: &Arc<RecordedEvent>) -> Self {
+        match message(readings, event) {
+            Ok(message) => Self::begin(0, event, message),
+            Err(failure) => Self::unreadable(0, event, failure),
+        }
     }
 
     fn begin(index: usize, event: &Arc<RecordedEvent>, message: Event) -> Self {
@@ -26,27 +33,51 @@ impl Group {
             last: index,
             events: vec![Arc::clone(event)],
             messages: vec![message],
+            unreadable: None,
         }
     }
 
-    /// The events as one message, which is what the handlers take.
-    pub(crate) fn message(&self) -> Option<Event> {
-        Event::batch(self.messages.iter().cloned())
+    fn unreadable(index: usize, event: &Arc<RecordedEvent>, failure: Failure) -> Self {
+        Self {
+            first: index,
+            last: index,
+            events: vec![Arc::clone(event)],
+            messages: Vec::new(),
+            unreadable: Some(failure),
+        }
+    }
+
+    /// The events as one message, which is what the handlers take; `None` where there is none.
+    pub(crate) fn message(&self) -> Result<Option<Event>, Failure> {
+        match &self.unreadable {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(Event::batch(self.messages.iter().cloned())),
+        }
     }
 }
 
 /// Deals events to handlers: each by itself, save those that follow each other to the same handler of
 /// batches. Events that no route asks for are left out, and part nobody. So every event is handled behind
 /// all that stand before it in the journal.
+///
+/// One that cannot be read in today's shape stands by itself as well: who would have got it is not known.
 pub(crate) fn grouped<'e>(
     router: &Router,
+    readings: &Readings,
     events: impl Iterator<Item = (usize, &'e Arc<RecordedEvent>)>,
 ) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     // The route of the last group, where it takes more.
     let mut open: Option<(Arc<str>, usize)> = None;
     for (index, event) in events {
-        let message = message(event);
+        let message = match message(readings, event) {
+            Ok(message) => message,
+            Err(failure) => {
+                open = None;
+                groups.push(Group::unreadable(index, event, failure));
+                continue;
+            }
+        };
         let Some((route, batch)) = router.handled_by(&message) else {
             continue;
         };
@@ -65,22 +96,23 @@ pub(crate) fn grouped<'e>(
     groups
 }
 
-/// The event as a message.
-fn message(event: &RecordedEvent) -> Event {
+/// The event as a message, in today's shape where its kind has a reading.
+fn message(readings: &Readings, event: &RecordedEvent) -> Result<Event, Failure> {
+    let (name, payload) = readings.read(event)?;
     let mut headers = Headers::default();
-    headers.push(EVENT_NAME, event.event.name.clone().into_owned());
+    headers.push(EVENT_NAME, name);
     headers.push("event-seq", event.seq.to_string());
     for (name, value) in &event.metadata {
         headers.push(name.clone(), value.clone());
     }
-    Event::new(Content {
+    Ok(Event::new(Content {
         topic: event.entity.kind().to_owned(),
         key: Some(event.entity.id().to_owned().into()),
         headers,
-        payload: event.event.payload.clone(),
+        payload,
         partition: Partition(0),
         offset: event.offset.get(),
         published_at: Some(event.at),
         redelivered: 0,
-    })
+    }))
 }

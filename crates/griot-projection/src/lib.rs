@@ -6,6 +6,8 @@
 //! stores in the same transaction how far it came, so that the tables show each event exactly once. A
 //! handler that writes elsewhere, and asks for no `Tx`, is run at least once.
 //!
+//! A service runs its projection by a [`Keeper`], which stands by while another instance has it.
+//!
 //! [`ReadModel`] is what everybody else holds: it waits for a write, pauses, resumes, tries a parked
 //! entity again, and tells the lag. A [`Rebuild`] makes the tables anew beside the live ones, compares
 //! them, and swaps.
@@ -39,11 +41,13 @@
 mod attempt;
 mod error;
 mod group;
+mod keeper;
 mod metrics;
 mod pages;
 mod parked;
 mod projection;
 mod read_model;
+mod reading;
 mod rebuild;
 mod runner;
 mod scope;
@@ -52,8 +56,10 @@ mod target;
 mod worker;
 
 pub use error::{Cause, ProjectionError};
+pub use keeper::Keeper;
 pub use projection::{Limits, Poison, Projection};
 pub use read_model::{Lag, ReadModel};
+pub use reading::Happened;
 pub use rebuild::{Comparison, Progress, Rebuild};
 pub use runner::{Runner, Running};
 pub use scope::{Phase, Recorded, Scope, Tx};

@@ -65,7 +65,7 @@ impl<T: Target> Worker<T> {
             let mut out = Vec::new();
             for event in &passed {
                 // By itself, also where its handler takes batches: so what failed is known.
-                let group = Group::of(event);
+                let group = Group::of(&self.projection.readings, event);
                 match self.handle(transaction, &group, &mut out).await {
                     Ok(back) => transaction = back,
                     Err(Unhandled::Database(error)) => return Err(error.into()),

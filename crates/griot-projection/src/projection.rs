@@ -5,18 +5,20 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use griot_core::Event;
 use griot_events::{Answer, Broker, Router};
 use griot_journal::Filter;
 
+use crate::reading::Readings;
 use crate::{Scope, Target};
 
 /// Which events go to which handlers, under which name and version.
 ///
 /// A handler is one of `griot-events`. An event of the journal comes to it with its entity's kind for a
 /// topic and the entity's id for a key; the header `event-seq` has its sequence, and its metadata are
-/// headers as well. Name and payload are as they were recorded: [`Event::upcast`](griot_core::Event::upcast)
-/// is not asked. It may ask for [`Tx`](crate::Tx), [`Recorded`](crate::Recorded) and
-/// [`Phase`](crate::Phase) besides. Events that no route asks for are passed over.
+/// headers as well. It may ask for [`Tx`](crate::Tx), [`Recorded`](crate::Recorded),
+/// [`Happened`](crate::Happened) and [`Phase`](crate::Phase) besides. Name and payload are as they were recorded,
+/// unless the projection [reads](Projection::reading) the kind; [`Happened`](crate::Happened) is in today's shape anyway. Events that no route asks for are passed over.
 ///
 /// - A handler of [batches](Router::on_batch) gets the events of a transaction that follow each other and go to
 ///   it, up to [`Batch::events_max`](griot_events::Batch): an event that goes to another handler ends the batch, so
@@ -32,6 +34,7 @@ pub struct Projection<T: Target> {
     pub(crate) version: u32,
     pub(crate) slices: u32,
     pub(crate) router: Router<Scope<T>>,
+    pub(crate) readings: Readings,
     pub(crate) tables: Arc<[String]>,
     pub(crate) poison: Poison,
     pub(crate) limits: Limits,
@@ -85,10 +88,22 @@ impl<T: Target> Projection<T> {
             version,
             slices: 1,
             router: router.fallback(async || Answer::Ack),
+            readings: Readings::default(),
             tables: Arc::default(),
             poison: Poison::default(),
             limits: Limits::default(),
             broker: None,
+        }
+    }
+
+    /// Reads the events of entities of `kind` as `E`: handlers are found by today's name, and get today's payload,
+    /// whatever an event was recorded as; so a handler of `Json<T>` and a route for a name see what
+    /// [`Event::upcast`](griot_core::Event::upcast) makes of it. One that is no `E` counts as poison.
+    #[must_use]
+    pub fn reading<E: Event>(self, kind: &str) -> Self {
+        Self {
+            readings: self.readings.with::<E>(kind),
+            ..self
         }
     }
 
@@ -136,6 +151,11 @@ impl<T: Target> Projection<T> {
         &self.name
     }
 
+    /// The tables that are its own alone.
+    pub fn tables(&self) -> &[String] {
+        &self.tables
+    }
+
     /// What to ask the journal for: one kind where there is only one.
     pub(crate) fn filter(&self) -> Filter {
         let topics = self.router.topics();
@@ -152,6 +172,7 @@ impl<T: Target> Clone for Projection<T> {
         Self {
             name: Arc::clone(&self.name),
             router: self.router.clone(),
+            readings: self.readings.clone(),
             tables: Arc::clone(&self.tables),
             broker: self.broker.clone(),
             ..*self

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use griot_core::{EntityId, Offset, Seq};
-use griot_journal::{Filter, Journal, SeqRange};
+use griot_journal::{Filter, Journal, SeqRange, last_offset};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::runner::Signals;
@@ -49,6 +49,11 @@ impl<T: Target> ReadModel<T> {
 
     pub(crate) fn with_signals(self, signals: Arc<Signals>) -> Self {
         Self { signals, ..self }
+    }
+
+    /// The projection's name.
+    pub fn name(&self) -> &str {
+        &self.projection
     }
 
     /// Where its slices stand, in order.
@@ -191,27 +196,61 @@ impl<T: Target> ReadModel<T> {
         }
     }
 
-    async fn wait(&self, entity: &EntityId, seq: Seq) -> Result<(), ProjectionError> {
+    /// Waits until the tables show all that the journal has now: whoever asks sees what anybody wrote before.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::Behind`] where it takes longer than `deadline`; [`ProjectionError::Held`] where it would
+    /// never come; those of the journal and the target.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time.
+    pub async fn catch_up(&self, deadline: Duration) -> Result<(), ProjectionError> {
+        let catching_up = async {
+            let end = last_offset(&*self.journal).await?;
+            let all = |slices: &[Standing]| slices.iter().find(|slice| slice.offset < end).cloned();
+            self.until_none(all).await
+        };
+        let caught_up = timeout(deadline, catching_up).await;
+        caught_up.unwrap_or_else(|_| {
+            let projection = self.projection.to_string();
+            Err(ProjectionError::Behind { projection })
+        })
+    }
+
+    /// Waits until none of the slices is `behind`, which names one that is; in vain where that one does not get on.
+    async fn until_none(
+        &self,
+        behind: impl Fn(&[Standing]) -> Option<Standing> + Send,
+    ) -> Result<(), ProjectionError> {
         let mut moved = self.signals.moved.subscribe();
-        let offset = self.offset_of(entity, seq).await?;
         loop {
-            let slices = self.standing().await?;
-            let slice = self.slice_of(entity, &slices);
-            let number = usize::try_from(slice.number).unwrap_or(usize::MAX);
-            if let Some(standing) = slices.get(number) {
-                if standing.offset >= offset {
-                    return self.shows(&slice, entity, seq).await;
-                }
-                if standing.state != State::Running {
+            match behind(&self.standing().await?) {
+                None => return Ok(()),
+                Some(slice) if slice.state != State::Running => {
                     return Err(ProjectionError::Held {
                         projection: self.projection.to_string(),
-                        state: standing.state.to_string(),
+                        state: slice.state.to_string(),
                     });
                 }
+                // An error is a time-out: another process may have moved it.
+                Some(_) => drop(timeout(LOOK_EVERY, moved.changed()).await),
             }
-            // An error is a time-out: another process may have moved it.
-            let _ = timeout(LOOK_EVERY, moved.changed()).await;
         }
+    }
+
+    async fn wait(&self, entity: &EntityId, seq: Seq) -> Result<(), ProjectionError> {
+        let offset = self.offset_of(entity, seq).await?;
+        let slices = self.standing().await?;
+        let slice = self.slice_of(entity, &slices);
+        let number = usize::try_from(slice.number).unwrap_or(usize::MAX);
+        self.until_none(|slices| {
+            let standing = slices.get(number);
+            standing.filter(|slice| slice.offset < offset).cloned()
+        })
+        .await?;
+        self.shows(&slice, entity, seq).await
     }
 
     /// Where an entity's event lies in the journal; where it was deleted, where it was at the latest.

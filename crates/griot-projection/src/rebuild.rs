@@ -161,6 +161,17 @@ impl<T: RebuildTarget> Rebuild<T> {
         Ok(())
     }
 
+    /// How many events the handlers were given so far, by a rebuild that this one goes on with as well.
+    ///
+    /// # Errors
+    ///
+    /// Those of the target.
+    pub async fn events(&self) -> Result<u64, ProjectionError> {
+        let mut reading = self.beside.begin_reading().await?;
+        let slices = self.beside.slices(&mut reading, &self.projection.name);
+        Ok(slices.await?.iter().map(|slice| slice.events).sum())
+    }
+
     /// Compares the rebuilt tables with the live ones, both at the same place of the journal. The live
     /// ones can be read meanwhile, and are written again afterwards.
     ///

@@ -46,6 +46,15 @@ impl<T: Target> Runner<T> {
     ///
     /// Dropped, some slices may have been taken over; nothing else happened.
     pub async fn start(&self, projection: &Projection<T>) -> Result<Running<T>, ProjectionError> {
+        self.start_telling(projection, Arc::default()).await
+    }
+
+    /// The same, and tells those who hold `signals` as well.
+    pub(crate) async fn start_telling(
+        &self,
+        projection: &Projection<T>,
+        signals: Arc<Signals>,
+    ) -> Result<Running<T>, ProjectionError> {
         let limits = &projection.limits;
         if limits.batch_events_max == 0 || limits.attempts_max == 0 || limits.look.is_zero() {
             return Err(ProjectionError::Refused {
@@ -53,7 +62,6 @@ impl<T: Target> Runner<T> {
                 reason: "batch_events_max, attempts_max and look must be more than zero",
             });
         }
-        let signals = Arc::new(Signals::default());
         let pages = Pages::new(&self.journal, projection.filter(), limits.batch_events_max);
         let pages = Arc::new(pages);
         let (journal, target) = (&self.journal, &self.target);
@@ -67,16 +75,27 @@ impl<T: Target> Runner<T> {
             worker.signals = Arc::clone(&signals);
             tasks.spawn(worker.run(stopped.clone()));
         }
-        let read_model = ReadModel::new(
-            Arc::clone(&self.journal),
-            self.target.clone(),
-            &projection.name,
-        );
         Ok(Running {
-            read_model: read_model.with_signals(signals),
+            read_model: self.read_model(projection, signals),
             stop,
             tasks,
         })
+    }
+}
+
+impl<T: Target> Runner<T> {
+    /// What the projection keeps, told of by `signals`.
+    pub(crate) fn read_model(
+        &self,
+        projection: &Projection<T>,
+        signals: Arc<Signals>,
+    ) -> ReadModel<T> {
+        let (journal, target) = (Arc::clone(&self.journal), self.target.clone());
+        ReadModel::new(journal, target, &projection.name).with_signals(signals)
+    }
+
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        &*self.journal
     }
 }
 

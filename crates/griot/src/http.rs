@@ -32,6 +32,8 @@ mod moment;
 mod parameters;
 mod prefer;
 mod problem;
+#[cfg(feature = "read-models")]
+mod read_model;
 
 pub use event_view::EventView;
 pub use history_page::HistoryPage;

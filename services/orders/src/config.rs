@@ -11,6 +11,9 @@ pub struct OrdersConfig {
     /// How each kind of call to a backend is made and retried, and when it is given up and the
     /// order needs attention.
     pub calls: CallPolicy,
+    /// Where another instance keeps the list: for how long it must not have moved, though there is more to show,
+    /// before this one takes it over.
+    pub take_over_after: Duration,
 }
 
 impl Default for OrdersConfig {
@@ -28,6 +31,7 @@ impl Default for OrdersConfig {
                 concurrency_max: 1_024,
                 ..CallPolicy::default()
             },
+            take_over_after: Duration::from_secs(10),
         }
     }
 }

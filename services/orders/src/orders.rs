@@ -2,18 +2,24 @@
 
 use crate::backends::Backends;
 use crate::config::OrdersConfig;
-use crate::index::{Query, Summary, UnknownAfter};
-use crate::listing::{Listing, tip_beyond};
+use crate::list::{self, Query};
 use crate::order::Order;
+use crate::summary::Summary;
 use crate::{api, calls};
 use axum::Router;
 use griot::core::Offset;
+use griot::journal::last_offset;
+use griot::projection::{Keeper, Projection, ProjectionError, Runner};
+use griot::sql::{Migrations, SqlTarget};
 use griot::{EntityError, EntityRef, Griot, GriotBuilder};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use utoipa::OpenApi;
 use uuid::Uuid;
+
+/// The longest a list waits to show what was durable when it was asked for.
+const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
 /// The orders service, running. Cheap to clone; dropping the last clone ends it as a crash would,
 /// and nothing acknowledged is lost.
@@ -23,15 +29,9 @@ pub struct Orders(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     griot: Griot,
-    listing: Arc<Listing>,
-    follower: JoinHandle<()>,
+    target: SqlTarget,
+    keeper: Keeper<SqlTarget>,
     stopping: watch::Sender<bool>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
 }
 
 impl Orders {
@@ -45,18 +45,40 @@ impl Orders {
         griot.entity(calls::entities(backends, config))
     }
 
-    /// The service on `griot`, where orders are [registered](Orders::register): begins to build the
-    /// list.
-    pub fn start(griot: Griot) -> Self {
-        let began = tip_beyond(&**griot.journal(), Offset::ZERO).unwrap_or(Offset::ZERO);
-        let listing = Arc::new(Listing::new(began));
-        let follower = Arc::clone(&listing).follow(Arc::clone(griot.journal()));
-        Self(Arc::new(Inner {
-            follower: tokio::spawn(follower),
+    /// What makes the tables of the read model.
+    pub fn tables() -> Migrations {
+        list::tables()
+    }
+
+    /// What keeps the list, to [rebuild](griot::projection::Rebuild) it.
+    pub fn projection() -> Projection<SqlTarget> {
+        list::projection(Offset::MAX)
+    }
+
+    /// The service on `griot`, where orders are [registered](Orders::register): begins to keep the list in
+    /// `target`, which was opened with [`tables`](Orders::tables).
+    ///
+    /// # Errors
+    ///
+    /// As [`Runner::start`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the list may have been taken over from another instance; nothing is lost by that.
+    pub async fn start(
+        griot: Griot,
+        target: SqlTarget,
+        config: &OrdersConfig,
+    ) -> Result<Self, ProjectionError> {
+        let began = last_offset(&**griot.journal()).await?;
+        let runner = Runner::new(Arc::clone(griot.journal()), target.clone());
+        let keeper = Keeper::start(runner, list::projection(began), config.take_over_after);
+        Ok(Self(Arc::new(Inner {
+            keeper: keeper.await?,
             griot,
-            listing,
+            target,
             stopping: watch::Sender::new(false),
-        }))
+        })))
     }
 
     /// The HTTP API, and the page at `/`. Unknown routes are the caller's:
@@ -70,19 +92,16 @@ impl Orders {
         api::Description::openapi()
     }
 
-    /// Whether everything works.
+    /// Whether everything works, the database of the list included.
     ///
     /// # Errors
     ///
     /// What does not, and why, in words for people.
-    pub fn ready(&self) -> Result<(), String> {
+    pub async fn ready(&self) -> Result<(), String> {
         if let Some(trouble) = self.0.griot.trouble() {
             return Err(format!("the journal: {trouble}"));
         }
-        if !self.0.listing.is_caught_up() {
-            return Err("the list of orders is being built from the journal".to_owned());
-        }
-        Ok(())
+        self.0.keeper.ready().await
     }
 
     /// What the orders run on.
@@ -90,10 +109,15 @@ impl Orders {
         &self.0.griot
     }
 
-    /// Answers whoever waits for an order, from now on at once. The orders themselves end with
-    /// [`Griot::drain`].
-    pub fn stop(&self) {
+    /// Answers whoever waits for an order, from now on at once, and ends the keeping of the list in good order: what
+    /// it has begun is committed, the rest is for the next start. The orders themselves end with [`Griot::drain`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it ends by itself.
+    pub async fn drain(&self, deadline: Duration) {
         self.0.stopping.send_replace(true);
+        self.0.keeper.drain(deadline).await;
     }
 
     /// Ready once the service is being drained.
@@ -107,12 +131,19 @@ impl Orders {
         self.0.griot.entity(&id.to_string())
     }
 
-    pub(crate) fn is_listed(&self) -> bool {
-        self.0.listing.is_caught_up()
-    }
-
-    pub(crate) async fn list(&self, query: &Query) -> Result<Vec<Summary>, UnknownAfter> {
-        self.0.listing.catch_up(&**self.0.griot.journal()).await;
-        self.0.listing.list(query)
+    /// Those that `query` asks for, all that were placed before among them; `None` where the one to go on after is
+    /// not listed.
+    pub(crate) async fn list(
+        &self,
+        query: &Query,
+    ) -> Result<Option<Vec<Summary>>, ProjectionError> {
+        let keeper = &self.0.keeper;
+        match keeper.read_model().catch_up(CATCH_UP_MAX).await {
+            // A list that is a little behind is better than none; one that is not made yet is not.
+            Err(ProjectionError::Behind { .. } | ProjectionError::Held { .. })
+                if keeper.has_caught_up().await? => {}
+            caught_up => caught_up?,
+        }
+        list::page(&self.0.target, query).await
     }
 }

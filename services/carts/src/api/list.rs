@@ -9,7 +9,6 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use griot::core::{Entity, EntityId, Seq};
 use griot::http::{Parameters, Problem, ProblemDocument};
-use griot::projection::ProjectionError;
 use std::time::Duration;
 use ulid::Ulid;
 use url::Url;
@@ -46,11 +45,9 @@ pub(super) async fn items(
     let after = parameters.get("after", "must be the id of an item", |id| id.parse().ok())?;
     let rule = "must be CART:SEQ, such as ann:3";
     if let Some((cart, seq)) = parameters.get("wait_for", rule, written)? {
-        let shown = carts.wait_for(&cart, seq, WAIT_MAX).await;
-        shown.map_err(|error| unavailable(&error))?;
+        carts.listed().wait_for(&cart, seq, WAIT_MAX).await?;
     }
-    let page = items::page(carts.target(), after, limit).await;
-    let page = page.map_err(|error| unavailable(&error))?;
+    let page = Problem::unless_read(items::page(carts.target(), after, limit)).await?;
     let next = page.items.last().filter(|_| page.more);
     let next = next.and_then(|last| last.id.parse().ok());
     let links = ItemsLinks {
@@ -85,15 +82,6 @@ pub(super) fn path_of_cart(id: &str) -> String {
         Some(url.path().to_owned())
     });
     path.unwrap_or_default()
-}
-
-fn unavailable(error: &ProjectionError) -> Problem {
-    let detail = match error {
-        ProjectionError::Late { .. } => "the list does not show the event yet; try again",
-        _ => "the list cannot be read now; the log says why",
-    };
-    tracing::warn!(%error, "the list of items cannot be shown");
-    Problem::unavailable(detail, Duration::from_secs(1))
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use super::view::{OrderView, PartyView, SummaryView};
 use super::{entity, no_such_order, parse_id, unreadable};
 use crate::Orders;
-use crate::index::{Query, Summary};
+use crate::list::Query;
 use crate::order::{Order, OrderState};
+use crate::summary::Summary;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -13,9 +14,7 @@ use axum::response::{IntoResponse, Response};
 use griot::http::{EventView, HistoryPage, Parameters, Problem, ProblemDocument};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
-use std::time::Duration;
 use url::Url;
-use uuid::Uuid;
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 1_000;
@@ -38,7 +37,7 @@ const LIMIT_MAX: usize = 1_000;
     responses(
         (status = 200, description = "The orders", body = [SummaryView], headers(("Link" = String))),
         (status = 422, description = "A parameter is wrong", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The list is being built", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The list is being made, or cannot be read", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn list(
@@ -46,16 +45,13 @@ pub(super) async fn list(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     let query = query(&parameters)?;
-    if !orders.is_listed() {
-        let detail = "the list is being built from the journal; orders can be asked for by id";
-        return Err(Problem::unavailable(detail, Duration::from_secs(1)));
-    }
-    let found = orders.list(&query).await;
-    let found = found.map_err(|_| Problem::invalid("after", "must be the id of a listed order"))?;
+    let found = Problem::unless_read(orders.list(&query)).await?;
+    let found =
+        found.ok_or_else(|| Problem::invalid("after", "must be the id of a listed order"))?;
     let next = found
         .last()
         .filter(|_| found.len() == query.limit)
-        .and_then(|last| link(&query, last.id));
+        .and_then(|last| link(&query, &last.id));
     let views: Vec<_> = found.into_iter().map(view).collect();
     let mut answer = Json(views).into_response();
     if let Some(link) = next {
@@ -84,11 +80,11 @@ fn query(parameters: &Parameters) -> Result<Query, Problem> {
 }
 
 /// Where the page after the one that ends with `last` is (RFC 8288).
-fn link(query: &Query, last: Uuid) -> Option<HeaderValue> {
+fn link(query: &Query, last: &str) -> Option<HeaderValue> {
     let mut url = Url::parse("http://orders/orders").ok()?;
     url.query_pairs_mut()
         .append_pair("limit", &query.limit.to_string())
-        .append_pair("after", &last.to_string());
+        .append_pair("after", last);
     let filters = [
         ("state", query.state.map(|state| state.name().to_owned())),
         ("customer", query.customer.clone()),
@@ -107,8 +103,8 @@ fn link(query: &Query, last: Uuid) -> Option<HeaderValue> {
 fn view(summary: Summary) -> SummaryView {
     let party = |(id, name)| PartyView { id, name };
     SummaryView {
-        id: summary.id.to_string(),
-        state: summary.state,
+        state: summary.state(),
+        id: summary.id,
         placed_at: summary.placed_at,
         seq: summary.seq.get(),
         customer: party(summary.customer),

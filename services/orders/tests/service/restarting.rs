@@ -32,7 +32,7 @@ async fn g1_everything_is_as_it_was_after_a_restart() {
         .await;
     assert_eq!(other.status, 422);
     until("the list is built", || async {
-        service.orders().ready().is_ok()
+        service.orders().ready().await.is_ok()
     })
     .await;
     assert_eq!(

@@ -3,6 +3,7 @@
 use crate::backend::Backend;
 use axum::http::{HeaderMap, Method};
 use griot::journal::{EmbeddedLog, MemoryJournal, Options};
+use griot::sql::SqlTarget;
 use griot::{CallPolicy, Drained, Griot};
 use griot_orders::{Backends, Orders, OrdersConfig};
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// How long anything may take that a test waits for.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
+
+/// The list of orders, in the service's directory.
+const READ_MODEL: &str = "read-model.sqlite";
 
 /// How long the service waits for a backend.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -99,7 +103,10 @@ impl Service {
         let log = EmbeddedLog::open(directory, options).unwrap();
         let griot = Griot::builder(Arc::new(log), Arc::new(MemoryJournal::new()));
         let griot = Orders::register(griot, &backends, &config);
-        let orders = Orders::start(griot.start().await.unwrap());
+        let table = directory.join(READ_MODEL);
+        let table = SqlTarget::open(table.to_str().unwrap(), Orders::tables()).await;
+        let griot = griot.start().await.unwrap();
+        let orders = Orders::start(griot, table.unwrap(), &config).await.unwrap();
         let app = griot::http::answer_with_problems(orders.router());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -130,7 +137,7 @@ impl Service {
 
     /// Ends the orders; the server goes on.
     pub(crate) async fn stop(&self, deadline: Duration) -> Drained {
-        self.orders.stop();
+        self.orders.drain(deadline).await;
         self.orders.griot().drain(deadline).await
     }
 
@@ -224,6 +231,10 @@ impl Service {
 fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
+        // It is made again of the journal; copied while its connections close, it would be half a file.
+        if entry.file_name().to_string_lossy().starts_with(READ_MODEL) {
+            continue;
+        }
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             std::fs::create_dir(&target).unwrap();
