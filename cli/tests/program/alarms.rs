@@ -57,7 +57,7 @@ async fn g1_g6_no_alarm_is_lost_or_told_twice_when_kafka_dies_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g1_g6_no_alarm_is_lost_or_told_twice_when_the_journal_on_postgres_dies_too() {
-    let Some(server) = Server::journal() else {
+    let Some(server) = Server::database("postgres") else {
         return;
     };
     killed_again_and_again(Beside::Journal(server), kills(30)).await;

@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::places::Places;
 use crate::process::{DEADLINE, Griot, kills, quiet_address, whole_machine};
-use crate::rows::Tables;
-use crate::server::Server;
 
 /// How many clients fill carts, and what each puts in.
 const CLIENTS: usize = 4;
@@ -21,42 +19,24 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g1_g3_g7_every_acknowledged_item_is_listed_once_across_kill_nine() {
-    filled_and_killed("embedded", None, kills(20)).await;
+    filled_and_killed(Places::embedded(), kills(20)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn g1_g3_g7_every_acknowledged_item_is_listed_once_when_journal_and_read_model_on_postgres_die_as_one_that_dies_too()
- {
-    let Some(server) = Server::journal() else {
-        return;
-    };
-    let url = server.url.clone();
-    filled_and_killed(&url, Some(server), kills(12)).await;
+async fn g1_g3_g7_every_acknowledged_item_is_listed_once_when_the_servers_of_any_pair_die_too() {
+    for places in Places::pairs() {
+        filled_and_killed(places, kills(15)).await;
+    }
 }
 
-async fn filled_and_killed(journal: &str, server: Option<Server>, kills: u32) {
+async fn filled_and_killed(places: Places, kills: u32) {
+    println!("{}", places.names());
     let _machine = whole_machine().await;
-    let data = TempDir::new().unwrap();
     let address = quiet_address();
-    let path = data.path().to_str().unwrap();
-    // The tables of both are in one schema.
-    let read_model = server.as_ref().map(|server| server.url.as_str());
-    let more: Vec<_> = read_model
-        .into_iter()
-        .flat_map(|url| ["--read-model", url])
-        .collect();
+    let path = places.directory().to_str().unwrap();
     let serve = || {
-        let arguments = [
-            "serve",
-            "carts",
-            "--listen",
-            &address,
-            "--data-dir",
-            path,
-            "--journal",
-            journal,
-        ];
-        Griot::start(&[&arguments[..], &more].concat())
+        let arguments = ["serve", "carts", "--listen", &address, "--data-dir", path];
+        Griot::start(&[&arguments[..], &places.flags()].concat())
     };
     let url = format!("http://{address}");
     let mut filling = JoinSet::new();
@@ -68,7 +48,7 @@ async fn filled_and_killed(journal: &str, server: Option<Server>, kills: u32) {
         griot.ready().await;
         let life = Duration::from_millis(fastrand::u64(20..400));
         let _ = tokio::time::timeout(life, std::future::pending::<()>()).await;
-        let dying = server.as_ref().filter(|_| kill % 3 == 2);
+        let dying = places.dying(kill);
         if let Some(server) = dying {
             server.kill().await;
         }
@@ -118,11 +98,7 @@ async fn filled_and_killed(journal: &str, server: Option<Server>, kills: u32) {
         .collect();
     assert_eq!(list["total"], acknowledged.len());
     assert_eq!(listed, acknowledged.into_iter().collect::<Vec<_>>());
-    let tables = match &server {
-        None => Tables::in_directory(data.path()),
-        Some(server) => Tables::at(&server.url),
-    };
-    assert_eq!(tables.items().await, listed);
+    assert_eq!(places.tables().items().await, listed);
     println!(
         "{kills} kills; {} items acknowledged, each listed once, and a row in SQL",
         listed.len()

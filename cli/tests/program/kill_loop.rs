@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::audit;
 use crate::backends::Backends;
 use crate::ordering::{Acknowledged, Customer, order};
+use crate::places::Places;
 use crate::process::{Griot, kills, whole_machine};
-use crate::rows::Tables;
-use crate::server::Server;
 
 /// How many clients place orders all the while.
 const CLIENTS: u64 = 8;
@@ -30,32 +28,28 @@ struct Loop {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_across_kill_nine() {
-    killed_again_and_again(None, kills(100)).await;
+    killed_again_and_again(Places::embedded(), kills(100)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_when_the_journal_on_postgres_dies_too()
+async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_when_the_servers_of_any_pair_die_too()
  {
-    let Some(journal) = Server::journal() else {
-        return;
-    };
-    killed_again_and_again(Some(journal), kills(30)).await;
+    for places in Places::pairs() {
+        killed_again_and_again(places, kills(15)).await;
+    }
 }
 
-/// Kills the service, and now and then the server of its journal where it has one, while clients place
-/// orders; then looks at how they ended.
-async fn killed_again_and_again(journal: Option<Server>, kills: u32) {
+/// Kills the service, and now and then a server of its places, while clients place orders; then looks at how they ended.
+async fn killed_again_and_again(places: Places, kills: u32) {
+    println!("{}", places.names());
     let _machine = whole_machine().await;
-    let data = TempDir::new().unwrap();
     let backends = Backends::start("5ms", "0.03").await;
-    // The list is in the schema of the journal, too.
-    let (places, tables) = match &journal {
-        None => (Vec::new(), Tables::in_directory(data.path())),
-        Some(Server { url, .. }) => (vec!["--journal", url, "--read-model", url], Tables::at(url)),
-    };
     let serve = || {
         let backends = ["--backends", &backends.url, "--backend-timeout", "1s"];
-        Griot::serve(data.path(), &[&backends[..], &places].concat())
+        Griot::serve(
+            places.directory(),
+            &[&backends[..], &places.flags()].concat(),
+        )
     };
 
     let (found_at, service) = watch::channel(String::new());
@@ -73,7 +67,7 @@ async fn killed_again_and_again(journal: Option<Server>, kills: u32) {
     }
 
     let start = Instant::now();
-    let (mut killed_before_ready, mut killed_journals) = (0, 0);
+    let (mut killed_before_ready, mut killed_servers) = (0, 0);
     for kill in 0..kills {
         let mut griot = serve();
         let life = Duration::from_millis(fastrand::u64(LIFE_MS));
@@ -86,20 +80,19 @@ async fn killed_again_and_again(journal: Option<Server>, kills: u32) {
             found_at.send_replace(griot.ready().await);
             let _ = tokio::time::timeout(life, std::future::pending::<()>()).await;
         }
-        // The journal's server in one of three, and of these in one of two before the service, which then
-        // lives on until it is back.
-        let dying = journal.as_ref().filter(|_| kill % 3 == 2);
-        if let Some(journal) = dying {
-            journal.kill().await;
-            killed_journals += 1;
-            if kill % 2 == 0 {
-                journal.up().await;
+        // In one of two cases the server before the service, which then lives on until it is back.
+        let dying = places.dying(kill);
+        if let Some(server) = dying {
+            server.kill().await;
+            killed_servers += 1;
+            if fastrand::bool() {
+                server.up().await;
                 let _ = tokio::time::timeout(life, std::future::pending::<()>()).await;
             }
         }
         griot.kill();
-        if let Some(journal) = dying {
-            journal.up().await;
+        if let Some(server) = dying {
+            server.up().await;
         }
     }
     let killing = start.elapsed();
@@ -112,8 +105,8 @@ async fn killed_again_and_again(journal: Option<Server>, kills: u32) {
         acknowledged.extend(client.expect("a client that got only answers it understands"));
     }
     println!(
-        "{kills} kills in {killing:.0?}, {killed_before_ready} of them before the service was ready, {killed_journals} of its \
-         journal, too; {} orders acknowledged",
+        "{kills} kills in {killing:.0?}, {killed_before_ready} of them before the service was ready, {killed_servers} of a \
+         server, too; {} orders acknowledged",
         acknowledged.len()
     );
     assert!(
@@ -124,7 +117,7 @@ async fn killed_again_and_again(journal: Option<Server>, kills: u32) {
     let customer = Customer::of(service);
     let ends = audit::orders(&customer, &backends, &acknowledged).await;
     println!("ends: {ends:?}");
-    tables.hold_just(&ends.orders).await;
+    places.tables().hold_just(&ends.orders).await;
     audit::same_key_same_answer(&customer, &acknowledged).await;
     let asked_again = audit::books(&backends, &ends.orders).await;
     println!(

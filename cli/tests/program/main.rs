@@ -20,6 +20,7 @@ mod looking;
 mod messages;
 mod ordering;
 mod overload;
+mod places;
 mod process;
 mod read_models;
 mod rows;

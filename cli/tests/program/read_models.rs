@@ -162,7 +162,7 @@ async fn a_list_is_paused_and_resumed_while_its_server_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g7_a_list_on_postgres_is_made_anew_beside_the_running_server_without_a_seam_as_the_one_that_dies_too()
  {
-    let Some(server) = Server::journal() else {
+    let Some(server) = Server::database("postgres") else {
         return;
     };
     let _machine = crate::process::whole_machine().await;

@@ -12,6 +12,7 @@ use crate::process::DEADLINE;
 const QUEUES_GROW_UP: Duration = Duration::from_secs(3);
 
 /// Started by `scripts/services`, which kills it and starts it again: same port, same data.
+#[derive(Clone)]
 pub(crate) struct Server {
     name: &'static str,
     services: PathBuf,
@@ -54,9 +55,9 @@ impl Server {
         Some(server)
     }
 
-    /// As [`database`](Self::database) on PostgreSQL.
-    pub(crate) fn journal() -> Option<Self> {
-        Self::database("postgres")
+    /// As `scripts/services` calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Waits until what was just made there outlives kill -9, which a quorum queue of RabbitMQ 3.10
