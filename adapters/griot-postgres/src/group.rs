@@ -1,10 +1,8 @@
 //! Batches that go to the server together, and what becomes of each.
 
-use std::collections::HashSet;
-
 use griot_core::{Epoch, Offset, Seq};
-use griot_journal::adapter::{Fault, Outcome, Store};
-use griot_journal::{Answer, Append, AppendError, Appended, Batch, JournalError};
+use griot_journal::adapter::{Fault, Outcome, Store, stored};
+use griot_journal::{Answer, AppendError, Batch, JournalError};
 use sqlx::postgres::PgRow;
 
 use crate::PostgresError;
@@ -18,7 +16,6 @@ pub(crate) struct Appends(pub(crate) Line);
 
 impl Store for Appends {
     async fn append(&mut self, batches: &[&Batch]) -> Result<Vec<Outcome>, Fault> {
-        let batches = apart(batches);
         let rows = self.0.ask(Columns::of(batches).call()).await?;
         let row = rows.first().ok_or_else(|| Fault::Unknown(nothing()))?;
         // The function told something else than ours does, after it may have stored the batches.
@@ -26,34 +23,13 @@ impl Store for Appends {
     }
 }
 
-/// The batches at the front that do not repeat a key of each other: whether a key is known is looked up in what was
-/// stored before.
-fn apart<'b, 'a>(batches: &'b [&'a Batch]) -> &'b [&'a Batch] {
-    let mut keys = HashSet::new();
-    let is_new = |append: &'a Append| {
-        let key = append.answer.as_ref().map(|answer| answer.key.as_str());
-        key.is_none_or(|key| keys.insert((append.entity.as_str(), key)))
-    };
-    let mut is_new = is_new;
-    let repeats = |batch: &&'a Batch| !batch.appends.iter().all(&mut is_new);
-    let end = batches.iter().position(repeats);
-    end.and_then(|end| batches.get(..end)).unwrap_or(batches)
-}
-
 /// Those before the first that is wrong are stored.
 fn outcomes(batches: &[&Batch], row: &PgRow) -> Result<Vec<Outcome>, JournalError> {
-    let mut offset = unsigned(column(row, "last_offset_before")?);
+    let behind = Offset(unsigned(column(row, "last_offset_before")?));
     let bad: Option<i32> = column(row, "bad_batch")?;
     let bad = bad.and_then(place);
-    let stored = batches.iter().take(bad.unwrap_or(usize::MAX));
-    let mut outcomes: Vec<Outcome> = stored
-        .map(|batch| {
-            let events: usize = batch.appends.iter().map(|append| append.events.len()).sum();
-            offset = offset.saturating_add(u64::try_from(events).unwrap_or(u64::MAX));
-            let last_offset = Offset(offset);
-            Ok(Appended { last_offset })
-        })
-        .collect();
+    let before = batches.iter().take(bad.unwrap_or(usize::MAX)).copied();
+    let mut outcomes: Vec<Outcome> = stored(before, behind).collect();
     if let Some(bad) = bad {
         let batch = batches.get(bad).ok_or_else(nothing)?;
         outcomes.push(Err(wrong(batch, batches, row)?));
