@@ -4,7 +4,6 @@
 -- "grio" in ASCII and the schema: a row that each append updates would be as slow as the oldest transaction is long.
 create function wait_for_turn() returns void
 language sql
-set search_path from current
 return pg_advisory_xact_lock(1735551343, current_schema()::text::regnamespace::oid::integer);
 
 create table shards (
@@ -103,7 +102,8 @@ end;
 
 -- Appends batches in their order, each wholly or not at all: those before the first that is wrong, of which it tells
 -- why. Appends are numbered from 1, through all batches. `befores` has how many events of its entity are before an append in
--- the group, `offsets` how many events at all. Events, answers, effects and settled ones say which append they are of.
+-- the group, `offsets` how many events at all. Where metadata, settled ones or tags are null, there are none. Events, answers,
+-- effects and settled ones say which append they are of.
 create function append(
   shard_kinds text[], shard_numbers bigint[], epochs bigint[],
   batches integer[], names text[], expecteds bigint[], counts bigint[], befores bigint[], offsets bigint[], ats bigint[],
@@ -187,7 +187,8 @@ begin
 
   insert into commits (number, entity, expected, seq, journal_offset, at, metadata, settled)
   select last_commit_before + a.number, a.entity, a.expected, a.expected + a.events,
-         last_offset_before + a.before_it + least(a.events, 1), a.at, a.metadata, a.settled
+         last_offset_before + a.before_it + least(a.events, 1), a.at,
+         coalesce(a.metadata, '[]'), coalesce(a.settled, '[]')
     from unnest(entity_of, expecteds, counts, offsets, ats, metadatas, settleds)
          with ordinality as a (entity, expected, events, before_it, at, metadata, settled, number)
    where a.number <= appends_kept;
@@ -197,7 +198,8 @@ begin
   end if;
 
   insert into events (journal_offset, commit, name, version, tags, payload)
-  select last_offset_before + v.number, last_commit_before + v.append, v.name, v.version, v.tags, v.payload
+  select last_offset_before + v.number, last_commit_before + v.append, v.name, v.version,
+         coalesce(v.tags, '[]'), v.payload
     from unnest(event_appends, event_names, event_versions, event_tags, event_payloads)
          with ordinality as v (append, name, version, tags, payload, number)
    where v.append <= appends_kept;

@@ -14,7 +14,9 @@ const APPEND: &str = "select * from append($1, $2, $3, $4, $5, $6, $7, $8, $9, $
     $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)";
 
 type Text<'a> = Cow<'a, str>;
-type Pairs<'a> = Json<Vec<(Text<'a>, Text<'a>)>>;
+/// None where it is empty, as most are: reading JSON costs the server a microsecond each.
+type List<T> = Option<Json<Vec<T>>>;
+type Pair<'a> = (Text<'a>, Text<'a>);
 
 /// Fields stand in the order of the parameters.
 #[derive(Default)]
@@ -47,8 +49,8 @@ struct Appends<'a> {
     /// Events before it, in the group.
     offsets: Vec<i64>,
     ats: Vec<i64>,
-    metadatas: Vec<Pairs<'a>>,
-    settleds: Vec<Json<Vec<(u64, u32)>>>,
+    metadatas: Vec<List<Pair<'a>>>,
+    settleds: Vec<List<(u64, u32)>>,
 }
 
 #[derive(Default)]
@@ -56,7 +58,7 @@ struct Events<'a> {
     appends: Vec<i32>,
     names: Vec<Text<'a>>,
     versions: Vec<i32>,
-    tags: Vec<Json<Vec<Text<'a>>>>,
+    tags: Vec<List<Text<'a>>>,
     payloads: Vec<&'a [u8]>,
 }
 
@@ -80,7 +82,7 @@ struct Effects<'a> {
     dues: Vec<Option<i64>>,
     targets: Vec<Option<&'a str>>,
     keys: Vec<Option<Text<'a>>>,
-    headers: Vec<Option<Pairs<'a>>>,
+    headers: Vec<List<Pair<'a>>>,
     payloads: Vec<&'a [u8]>,
 }
 
@@ -124,8 +126,8 @@ impl<'a> Columns<'a> {
             .offsets
             .push(count(self.events.appends.len()).into());
         appends.ats.push(append.at.as_micros());
-        appends.metadatas.push(pairs(&append.metadata));
-        appends.settleds.push(Json(settled.collect()));
+        appends.metadatas.push(some(pairs(&append.metadata)));
+        appends.settleds.push(some(settled.collect()));
         let own = count(appends.batches.len());
         for event in &append.events {
             self.events.push(own, event);
@@ -199,8 +201,8 @@ impl<'a> Events<'a> {
         self.appends.push(append);
         self.names.push(escaped(&event.name));
         self.versions.push(event.version.into());
-        self.tags
-            .push(Json(event.tags.iter().map(|tag| escaped(tag)).collect()));
+        let tags = event.tags.iter().map(|tag| escaped(tag));
+        self.tags.push(some(tags.collect()));
         self.payloads.push(&event.payload);
     }
 }
@@ -236,7 +238,7 @@ impl<'a> Effects<'a> {
             }
             Effect::Publication(publication) => {
                 key = publication.key.as_deref().map(escaped);
-                headers = Some(pairs(&publication.headers));
+                headers = Some(Json(pairs(&publication.headers)));
                 ("publication", &publication.payload)
             }
             // The table takes no such kind: a newer griot has to teach it first.
@@ -251,13 +253,15 @@ impl<'a> Effects<'a> {
     }
 }
 
-fn pairs(pairs: &[(String, String)]) -> Pairs<'_> {
-    Json(
-        pairs
-            .iter()
-            .map(|(name, value)| (escaped(name), escaped(value)))
-            .collect(),
-    )
+fn pairs(pairs: &[(String, String)]) -> Vec<Pair<'_>> {
+    pairs
+        .iter()
+        .map(|(name, value)| (escaped(name), escaped(value)))
+        .collect()
+}
+
+fn some<T>(list: Vec<T>) -> List<T> {
+    (!list.is_empty()).then_some(Json(list))
 }
 
 /// A number that no entity or shard has, where it is beyond those that they can have.
