@@ -1,11 +1,10 @@
 //! Batches that go to the server together, and what becomes of each.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use griot_core::{Epoch, Offset, Seq};
-use griot_journal::adapter::{Fault, Outcome, Store};
-use griot_journal::{Answer, Append, AppendError, Appended, Batch, JournalError};
+use griot_journal::adapter::{Fault, Outcome, Store, stored};
+use griot_journal::{Answer, AppendError, Batch, JournalError};
 use sqlx::mysql::MySqlRow;
 
 use crate::MysqlError;
@@ -23,7 +22,6 @@ pub(crate) struct Appends {
 
 impl Store for Appends {
     async fn append(&mut self, batches: &[&Batch]) -> Result<Vec<Outcome>, Fault> {
-        let batches = apart(batches);
         let wire = Wire::of(batches).map_err(unwritten)?;
         let (call, bytes) = wire.call().map_err(unwritten)?;
         if bytes > self.bytes_max {
@@ -42,34 +40,13 @@ impl Store for Appends {
     }
 }
 
-/// The batches at the front that do not repeat a key of each other: whether a key is known is looked up in what was
-/// stored before.
-fn apart<'b, 'a>(batches: &'b [&'a Batch]) -> &'b [&'a Batch] {
-    let mut keys = HashSet::new();
-    let is_new = |append: &'a Append| {
-        let key = append.answer.as_ref().map(|answer| answer.key.as_str());
-        key.is_none_or(|key| keys.insert((append.entity.as_str(), key)))
-    };
-    let mut is_new = is_new;
-    let repeats = |batch: &&'a Batch| !batch.appends.iter().all(&mut is_new);
-    let end = batches.iter().position(repeats);
-    end.and_then(|end| batches.get(..end)).unwrap_or(batches)
-}
-
 /// Those before the first that is wrong are stored.
 fn outcomes(batches: &[&Batch], row: &MySqlRow) -> Result<Vec<Outcome>, JournalError> {
-    let mut offset: u64 = column(row, "last_offset_before")?;
+    let behind = Offset(column(row, "last_offset_before")?);
     let end: u64 = column(row, "end_batch")?;
     let end = usize::try_from(end).unwrap_or(usize::MAX);
-    let stored = batches.iter().take(end.saturating_sub(1));
-    let mut outcomes: Vec<Outcome> = stored
-        .map(|batch| {
-            let events: usize = batch.appends.iter().map(|append| append.events.len()).sum();
-            offset = offset.saturating_add(u64::try_from(events).unwrap_or(u64::MAX));
-            let last_offset = Offset(offset);
-            Ok(Appended { last_offset })
-        })
-        .collect();
+    let before = batches.iter().take(end.saturating_sub(1)).copied();
+    let mut outcomes: Vec<Outcome> = stored(before, behind).collect();
     if let Some(verdict) = column::<Option<String>>(row, "verdict")? {
         outcomes.push(Err(wrong(batches, row, &verdict)?));
     }

@@ -4,7 +4,6 @@
 -- "grio" in ASCII and the schema: a row that each append updates would be as slow as the oldest transaction is long.
 create function wait_for_turn() returns void
 language sql
-set search_path from current
 return pg_advisory_xact_lock(1735551343, current_schema()::text::regnamespace::oid::integer);
 
 create table shards (
@@ -17,10 +16,9 @@ create table shards (
 create table entities (
   id bigint generated always as identity primary key,
   name text collate "C" not null unique,
-  kind text collate "C" not null,
-  seq bigint not null,
+  kind text collate "C" not null generated always as (split_part(name, '/', 1)) stored,
   deleted_to bigint not null default 0
-) with (fillfactor = 80);
+);
 create index entities_by_kind on entities (kind, name);
 
 create table commits (
@@ -42,17 +40,16 @@ select coalesce(c.number, 0) as last_commit,
   from (values (true)) as one
   left join (select * from commits order by number desc limit 1) c on true;
 
+-- Of which entity an event is, and its sequence, stand in its commit: whose offsets are those from its own on, one for
+-- each sequence behind the expected one.
 create table events (
   journal_offset bigint primary key,
-  entity bigint not null,
-  seq bigint not null,
   commit bigint not null,
   name text not null,
   version integer not null,
   tags jsonb not null,
   payload bytea not null
 );
-create unique index events_of_entity on events (entity, seq);
 
 create table effects (
   commit bigint not null,
@@ -103,35 +100,34 @@ begin atomic
   returning epoch;
 end;
 
--- Appends batches in their order, each wholly or not at all. Batches are numbered from 1, and so are the appends
--- of all of them; events and effects say by that number which append they are of.
+-- Appends batches in their order, each wholly or not at all: those before the first that is wrong, of which it tells
+-- why. Appends are numbered from 1, through all batches. `befores` has how many events of its entity are before an append in
+-- the group, `offsets` how many events at all. Where metadata, settled ones or tags are null, there are none. Events, answers,
+-- effects and settled ones say which append they are of.
 create function append(
   shard_kinds text[], shard_numbers bigint[], epochs bigint[],
-  batches integer[], names text[], kinds text[], expecteds bigint[], counts integer[], ats bigint[],
-  metadatas jsonb[], settleds jsonb[], keys text[], key_hashes bigint[], fingerprints bigint[], replies bytea[],
-  event_appends integer[], event_positions integer[], event_names text[], event_versions integer[],
-  event_tags jsonb[], event_payloads bytea[],
+  batches integer[], names text[], expecteds bigint[], counts bigint[], befores bigint[], offsets bigint[], ats bigint[],
+  metadatas jsonb[], settleds jsonb[],
+  event_appends integer[], event_names text[], event_versions integer[], event_tags jsonb[], event_payloads bytea[],
+  answer_appends integer[], keys text[], key_hashes bigint[], fingerprints bigint[], replies bytea[],
   effect_appends integer[], effect_positions integer[], effect_seqs bigint[], effect_ns bigint[],
   effect_kinds text[], effect_names text[], effect_dues bigint[], effect_targets text[], effect_keys text[],
   effect_headers jsonb[], effect_payloads bytea[],
-  settled_appends integer[], settled_seqs bigint[], settled_ns bigint[]
-) returns table (
-  verdict text, append integer, actual bigint, last_offset bigint, fingerprint bigint, reply bytea
+  settled_appends integer[], settled_seqs bigint[], settled_ns bigint[],
+  out last_offset_before bigint, out verdict text, out bad_batch integer, out bad_append integer, out actual bigint,
+  out first_fingerprint bigint, out first_reply bytea
 )
 language plpgsql
 set search_path from current
 as $$
 #variable_conflict use_column
 declare
-  begun progress%rowtype;
-  bad record;
-  verdicts text[];
-  refused integer[];
-  actuals bigint[];
-  commit_of bigint[];
-  before bigint[];
+  last_commit_before bigint;
+  appends_kept bigint := cardinality(batches);
+  events_kept bigint := cardinality(event_appends);
   entity_of bigint[];
-  until bigint[];
+  answered integer;
+  written bigint;
 begin
   if current_setting('synchronous_commit') = 'off' then
     perform set_config('synchronous_commit', 'on', true);
@@ -139,115 +135,102 @@ begin
 
   -- From here to the commit nobody else appends or claims; each statement below sees all that was committed before.
   perform wait_for_turn();
-  select * into strict begun from progress;
+  select p.last_commit, p.last_offset into strict last_commit_before, last_offset_before from progress p;
 
-  select array_agg(case when b.epoch <> coalesce(s.epoch, 0) then 'fenced' end order by b.number),
-         array_agg(coalesce(s.epoch, 0) order by b.number),
-         array_agg(null::integer)
-    into verdicts, actuals, refused
+  select 'fenced', b.number, coalesce(s.epoch, 0) into verdict, bad_batch, actual
     from unnest(shard_kinds, shard_numbers, epochs) with ordinality as b (shard_kind, shard_number, epoch, number)
-    left join shards s on s.kind = b.shard_kind and s.number = b.shard_number;
+    left join shards s on s.kind = b.shard_kind and s.number = b.shard_number
+   where b.epoch <> coalesce(s.epoch, 0)
+   order by b.number
+   limit 1;
+  if bad_batch is not null then
+    appends_kept := array_position(batches, bad_batch) - 1;
+  end if;
 
-  -- The first append that is wrong takes its batch with it; then those behind it are judged anew.
-  loop
-    select a.number, a.batch, a.stands, a.answered into bad from (
-      select a.*, a.key is not null and (
-               row_number() over (partition by a.name, a.key order by a.number) > 1
-               or exists (select from answers k where k.entity = a.id and k.key_hash = a.key_hash and k.key = a.key)
-             ) as answered
-        from (
-          select a.*, e.id, coalesce(e.seq, 0) + coalesce(sum(a.events) over (
-                   partition by a.name order by a.number rows between unbounded preceding and 1 preceding), 0) as stands
-            from unnest(batches, names, expecteds, counts, keys, key_hashes)
-                 with ordinality as a (batch, name, expected, events, key, key_hash, number)
-            left join entities e on e.name = a.name
-           where verdicts[a.batch] is null
-        ) a
-    ) a
-    where a.answered or a.expected <> a.stands
-    order by a.number
-    limit 1;
-    exit when not found;
-    verdicts[bad.batch] := case when bad.answered then 'answered' else 'conflict' end;
-    refused[bad.batch] := bad.number;
-    actuals[bad.batch] := bad.stands;
-  end loop;
+  select array_agg(e.id order by a.number), min(a.number) filter (where a.expected <> coalesce(l.seq, 0) + a.before)
+    into entity_of, bad_append
+    from unnest(names, expecteds, befores) with ordinality as a (name, expected, before, number)
+    left join entities e on e.name = a.name
+    left join lateral (select c.seq from commits c where c.entity = e.id order by c.seq desc limit 1) l on true
+   where a.number <= appends_kept;
+  if cardinality(answer_appends) > 0 then
+    select a.append, k.fingerprint, k.reply into answered, first_fingerprint, first_reply
+      from unnest(answer_appends, keys, key_hashes) as a (append, key, key_hash)
+      join answers k on k.entity = entity_of[a.append] and k.key_hash = a.key_hash and k.key = a.key
+     where a.append <= coalesce(bad_append, appends_kept)
+     order by a.append, k.commit
+     limit 1;
+  end if;
+  if answered is not null then
+    verdict := 'answered';
+    bad_append := answered;
+  elsif bad_append is not null then
+    verdict := 'conflict';
+    actual := befores[bad_append] + coalesce((select max(c.seq) from commits c where c.entity = entity_of[bad_append]), 0);
+  end if;
+  if bad_append is not null then
+    bad_batch := batches[bad_append];
+    appends_kept := array_position(batches, bad_batch) - 1;
+  end if;
+  if verdict is not null then
+    events_kept := offsets[appends_kept + 1];
+  end if;
 
-  insert into entities as e (name, kind, seq)
-  select a.name, min(a.kind), sum(a.events)
-    from unnest(batches, names, kinds, counts) as a (batch, name, kind, events)
-   where verdicts[a.batch] is null
-   group by a.name
-  on conflict (name) do update set seq = e.seq + excluded.seq;
-
-  select array_agg(begun.last_commit + a.commits order by a.number),
-         array_agg(begun.last_offset + a.until - a.events order by a.number),
-         array_agg(e.id order by a.number)
-    into commit_of, before, entity_of
-    from (
-      select a.name, a.number, a.events,
-             count(*) filter (where verdicts[a.batch] is null) over (order by a.number) as commits,
-             coalesce(sum(a.events) filter (where verdicts[a.batch] is null) over (order by a.number), 0)
-               as until
-        from unnest(batches, names, counts) with ordinality as a (batch, name, events, number)
-    ) a
-    left join entities e on e.name = a.name;
+  if array_position(entity_of, null) is not null then
+    insert into entities (name)
+    select distinct a.name from unnest(names, entity_of) with ordinality as a (name, entity, number)
+     where a.entity is null and a.number <= appends_kept;
+    select array_agg(e.id order by a.number) into entity_of
+      from unnest(names) with ordinality as a (name, number) join entities e on e.name = a.name
+     where a.number <= appends_kept;
+  end if;
 
   insert into commits (number, entity, expected, seq, journal_offset, at, metadata, settled)
-  select commit_of[a.number], entity_of[a.number], a.expected, a.expected + a.events,
-         before[a.number] + least(a.events, 1), a.at, a.metadata, a.settled
-    from unnest(batches, expecteds, counts, ats, metadatas, settleds)
-         with ordinality as a (batch, expected, events, at, metadata, settled, number)
-   where verdicts[a.batch] is null;
+  select last_commit_before + a.number, a.entity, a.expected, a.expected + a.events,
+         last_offset_before + a.before_it + least(a.events, 1), a.at,
+         coalesce(a.metadata, '[]'), coalesce(a.settled, '[]')
+    from unnest(entity_of, expecteds, counts, offsets, ats, metadatas, settleds)
+         with ordinality as a (entity, expected, events, before_it, at, metadata, settled, number)
+   where a.number <= appends_kept;
+  get diagnostics written = row_count;
+  if written <> appends_kept then
+    raise exception '% of % appends were written', written, appends_kept;
+  end if;
 
-  insert into events (journal_offset, entity, seq, commit, name, version, tags, payload)
-  select before[v.append] + v.position, entity_of[v.append], expecteds[v.append] + v.position, commit_of[v.append],
-         v.name, v.version, v.tags, v.payload
-    from unnest(event_appends, event_positions, event_names, event_versions, event_tags, event_payloads)
-         as v (append, position, name, version, tags, payload)
-   where verdicts[batches[v.append]] is null;
+  insert into events (journal_offset, commit, name, version, tags, payload)
+  select last_offset_before + v.number, last_commit_before + v.append, v.name, v.version,
+         coalesce(v.tags, '[]'), v.payload
+    from unnest(event_appends, event_names, event_versions, event_tags, event_payloads)
+         with ordinality as v (append, name, version, tags, payload, number)
+   where v.append <= appends_kept;
+  get diagnostics written = row_count;
+  if written <> events_kept then
+    raise exception '% of % events were written', written, events_kept;
+  end if;
+
+  if cardinality(answer_appends) > 0 then
+    insert into answers (commit, entity, key, key_hash, fingerprint, reply)
+    select last_commit_before + a.append, entity_of[a.append], a.key, a.key_hash, a.fingerprint, a.reply
+      from unnest(answer_appends, keys, key_hashes, fingerprints, replies) as a (append, key, key_hash, fingerprint, reply)
+     where a.append <= appends_kept;
+  end if;
 
   if cardinality(effect_appends) > 0 then
     insert into effects (commit, position, entity, seq, n, at, kind, name, due, target, key, headers, payload)
-    select commit_of[f.append], f.position, entity_of[f.append], f.seq, f.n, ats[f.append], f.kind, f.name, f.due,
+    select last_commit_before + f.append, f.position, entity_of[f.append], f.seq, f.n, ats[f.append], f.kind, f.name, f.due,
            f.target, f.key, f.headers, f.payload
       from unnest(effect_appends, effect_positions, effect_seqs, effect_ns, effect_kinds, effect_names, effect_dues,
                   effect_targets, effect_keys, effect_headers, effect_payloads)
            as f (append, position, seq, n, kind, name, due, target, key, headers, payload)
-     where verdicts[batches[f.append]] is null;
+     where f.append <= appends_kept;
   end if;
 
   if cardinality(settled_appends) > 0 then
     update effects f set settled = true
       from unnest(settled_appends, settled_seqs, settled_ns) as s (append, seq, n)
-     where verdicts[batches[s.append]] is null
+     where s.append <= appends_kept
        and f.entity = entity_of[s.append] and f.seq = s.seq and f.n = s.n and not f.settled;
   end if;
-
-  insert into answers (commit, entity, key, key_hash, fingerprint, reply)
-  select commit_of[a.number], entity_of[a.number], a.key, a.key_hash, a.fingerprint, a.reply
-    from unnest(batches, keys, key_hashes, fingerprints, replies)
-         with ordinality as a (batch, key, key_hash, fingerprint, reply, number)
-   where a.key is not null and verdicts[a.batch] is null;
-
-  select array_agg(b.until order by b.number) into until from (
-    select a.batch as number, max(before[a.number] + a.events) as until
-      from unnest(batches, counts) with ordinality as a (batch, events, number)
-     group by a.batch
-  ) b;
-
-  return query
-  select verdicts[b.number], refused[b.number], actuals[b.number], until[b.number], k.fingerprint, k.reply
-    from generate_series(1, cardinality(epochs)) as b (number)
-    left join lateral (
-      select k.fingerprint, k.reply
-        from answers k
-       where verdicts[b.number] = 'answered' and k.entity = entity_of[refused[b.number]]
-         and k.key_hash = key_hashes[refused[b.number]] and k.key = keys[refused[b.number]]
-       order by k.commit
-       limit 1
-    ) k on true
-   order by b.number;
 end;
 $$;
 
@@ -259,19 +242,23 @@ set search_path from current
 as $$
 declare
   whose entities%rowtype;
+  last commits%rowtype;
   gone bigint;
 begin
   select * into whose from entities e where e.name = entity_name for update;
-  gone := least(until, whose.seq);
+  select * into last from commits c where c.entity = whose.id order by c.seq desc, c.number desc limit 1;
+  gone := least(until, last.seq);
   if whose.id is null or gone <= whose.deleted_to then
     return;
   end if;
   update entities e set deleted_to = gone where e.id = whose.id;
-  delete from events v where v.entity = whose.id and v.seq <= gone;
+  delete from events v using commits c
+   where c.entity = whose.id and c.seq > whose.deleted_to and c.expected < gone
+     and v.journal_offset >= c.journal_offset
+     and v.journal_offset < c.journal_offset + least(c.seq, gone) - c.expected;
   with away as (
     delete from commits c
-     where c.entity = whose.id and c.seq <= gone
-       and c.number < (select l.number from commits l where l.entity = whose.id order by l.seq desc, l.number desc limit 1)
+     where c.entity = whose.id and c.seq <= gone and c.number < last.number
     returning c.number
   )
   delete from effects f using away where f.commit = away.number and f.settled;
@@ -296,9 +283,9 @@ return case when micros between -62135596800000000 and 253402300799999999
             then 'epoch'::timestamptz + micros * interval '1 microsecond' end;
 
 create view history as
-select v.journal_offset, e.name as entity, v.seq, moment(c.at) as at, v.name as event, v.version, v.tags,
+select v.journal_offset, e.name as entity, c.expected + 1 + v.journal_offset - c.journal_offset as seq, moment(c.at) as at, v.name as event, v.version, v.tags,
        readable(v.payload) as payload, c.metadata
-  from events v join entities e on e.id = v.entity join commits c on c.number = v.commit;
+  from events v join commits c on c.number = v.commit join entities e on e.id = c.entity;
 
 create view waiting_effects as
 select e.name as entity, f.seq, f.n, moment(f.at) as at, f.kind, f.name, moment(f.due) as due, f.target, f.key,

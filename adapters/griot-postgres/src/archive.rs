@@ -33,10 +33,12 @@ const APPENDS: &str = "
       join entities e on e.id = c.entity
       left join answers a on a.commit = c.number
       left join lateral (
-        select array_agg(v.name order by v.seq) as names, array_agg(v.version order by v.seq) as versions,
-               array_agg(v.tags order by v.seq) as tags, array_agg(v.payload order by v.seq) as payloads
+        select array_agg(v.name order by v.journal_offset) as names,
+               array_agg(v.version order by v.journal_offset) as versions,
+               array_agg(v.tags order by v.journal_offset) as tags,
+               array_agg(v.payload order by v.journal_offset) as payloads
           from events v
-         where v.entity = c.entity and v.seq > c.expected and v.seq <= c.seq
+         where v.journal_offset >= c.journal_offset and v.journal_offset < c.journal_offset + c.seq - c.expected
       ) v on true
       left join lateral (
         select array_agg(f.seq order by f.position) as seqs, array_agg(f.n order by f.position) as ns,

@@ -1,56 +1,74 @@
 //! A group of batches as the columns that the function `append` takes: one array per parameter.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use griot_core::{Effect, EffectRecord, stable_hash};
-use griot_journal::{Append, Batch, EventRecord};
+use griot_journal::{Answer, Append, Batch, EventRecord};
 use sqlx::types::Json;
 
 use crate::link::Question;
 use crate::text::escaped;
 
-const APPEND: &str = "select * from append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-    $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)";
+const APPEND: &str = "select * from append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)";
 
 type Text<'a> = Cow<'a, str>;
-type Pairs<'a> = Json<Vec<(Text<'a>, Text<'a>)>>;
+/// None where it is empty, as most are: reading JSON costs the server a microsecond each.
+type List<T> = Option<Json<Vec<T>>>;
+type Pair<'a> = (Text<'a>, Text<'a>);
 
 /// Fields stand in the order of the parameters.
 #[derive(Default)]
 pub(crate) struct Columns<'a> {
-    shard_kinds: Vec<Text<'a>>,
-    shard_numbers: Vec<i64>,
-    epochs: Vec<i64>,
+    shards: Shards<'a>,
     appends: Appends<'a>,
     events: Events<'a>,
+    answers: Answers<'a>,
     effects: Effects<'a>,
     settled: Settled,
+    /// How many events each entity has in the group so far.
+    counted: HashMap<&'a str, i64>,
+}
+
+#[derive(Default)]
+struct Shards<'a> {
+    kinds: Vec<Text<'a>>,
+    numbers: Vec<i64>,
+    epochs: Vec<i64>,
 }
 
 #[derive(Default)]
 struct Appends<'a> {
     batches: Vec<i32>,
     names: Vec<&'a str>,
-    kinds: Vec<&'a str>,
     expecteds: Vec<i64>,
-    counts: Vec<i32>,
+    counts: Vec<i64>,
+    /// Events of the same entity before it, in the group.
+    befores: Vec<i64>,
+    /// Events before it, in the group.
+    offsets: Vec<i64>,
     ats: Vec<i64>,
-    metadatas: Vec<Pairs<'a>>,
-    settleds: Vec<Json<Vec<(u64, u32)>>>,
-    keys: Vec<Option<Text<'a>>>,
-    key_hashes: Vec<Option<i64>>,
-    fingerprints: Vec<Option<i64>>,
-    replies: Vec<Option<&'a [u8]>>,
+    metadatas: Vec<List<Pair<'a>>>,
+    settleds: Vec<List<(u64, u32)>>,
 }
 
 #[derive(Default)]
 struct Events<'a> {
     appends: Vec<i32>,
-    positions: Vec<i32>,
     names: Vec<Text<'a>>,
     versions: Vec<i32>,
-    tags: Vec<Json<Vec<Text<'a>>>>,
+    tags: Vec<List<Text<'a>>>,
     payloads: Vec<&'a [u8]>,
+}
+
+#[derive(Default)]
+struct Answers<'a> {
+    appends: Vec<i32>,
+    keys: Vec<Text<'a>>,
+    key_hashes: Vec<i64>,
+    fingerprints: Vec<i64>,
+    replies: Vec<&'a [u8]>,
 }
 
 #[derive(Default)]
@@ -64,7 +82,7 @@ struct Effects<'a> {
     dues: Vec<Option<i64>>,
     targets: Vec<Option<&'a str>>,
     keys: Vec<Option<Text<'a>>>,
-    headers: Vec<Option<Pairs<'a>>>,
+    headers: Vec<List<Pair<'a>>>,
     payloads: Vec<&'a [u8]>,
 }
 
@@ -76,12 +94,13 @@ struct Settled {
 }
 
 impl<'a> Columns<'a> {
-    pub(crate) fn of(batches: impl IntoIterator<Item = &'a Batch>) -> Self {
+    pub(crate) fn of(batches: &[&'a Batch]) -> Self {
         let mut columns = Self::default();
-        for (batch, number) in batches.into_iter().zip(1..) {
-            columns.shard_kinds.push(escaped(&batch.shard.kind));
-            columns.shard_numbers.push(batch.shard.number.into());
-            columns.epochs.push(number_or_none(batch.epoch.get()));
+        for (batch, number) in batches.iter().zip(1..) {
+            let shards = &mut columns.shards;
+            shards.kinds.push(escaped(&batch.shard.kind));
+            shards.numbers.push(batch.shard.number.into());
+            shards.epochs.push(number_or_none(batch.epoch.get()));
             for append in &batch.appends {
                 columns.push(number, append);
             }
@@ -90,30 +109,31 @@ impl<'a> Columns<'a> {
     }
 
     fn push(&mut self, batch: i32, append: &'a Append) {
+        let events = i64::from(count(append.events.len()));
+        let counted = self.counted.entry(append.entity.as_str()).or_default();
+        let before = *counted;
+        *counted = before.saturating_add(events);
+        let settled = append.settled.iter().map(|id| (id.seq.get(), id.n));
         let appends = &mut self.appends;
         appends.batches.push(batch);
         appends.names.push(append.entity.as_str());
-        appends.kinds.push(append.entity.kind());
         appends
             .expecteds
             .push(number_or_none(append.expected.get()));
-        appends.counts.push(count(append.events.len()));
+        appends.counts.push(events);
+        appends.befores.push(before);
+        appends
+            .offsets
+            .push(count(self.events.appends.len()).into());
         appends.ats.push(append.at.as_micros());
-        appends.metadatas.push(pairs(&append.metadata));
-        let settled = append.settled.iter().map(|id| (id.seq.get(), id.n));
-        appends.settleds.push(Json(settled.collect()));
-        let answer = append.answer.as_ref();
-        appends.keys.push(answer.map(|answer| escaped(&answer.key)));
-        appends
-            .key_hashes
-            .push(answer.map(|answer| stable_hash(answer.key.as_bytes()).cast_signed()));
-        appends
-            .fingerprints
-            .push(answer.map(|answer| answer.fingerprint.cast_signed()));
-        appends.replies.push(answer.map(|answer| &*answer.reply));
-        let own = count(self.appends.batches.len());
-        for (event, position) in append.events.iter().zip(1..) {
-            self.events.push(own, position, event);
+        appends.metadatas.push(some(pairs(&append.metadata)));
+        appends.settleds.push(some(settled.collect()));
+        let own = count(appends.batches.len());
+        for event in &append.events {
+            self.events.push(own, event);
+        }
+        if let Some(answer) = &append.answer {
+            self.answers.push(own, answer);
         }
         for (effect, position) in append.effects.iter().zip(1..) {
             self.effects.push(own, position, effect);
@@ -128,34 +148,37 @@ impl<'a> Columns<'a> {
     /// The call of the function, with all of it.
     pub(crate) fn call(&self) -> Question<'static> {
         let Self {
+            shards,
             appends,
             events,
+            answers,
             effects,
             settled,
             ..
         } = self;
         sqlx::query(APPEND)
-            .bind(&self.shard_kinds)
-            .bind(&self.shard_numbers)
-            .bind(&self.epochs)
+            .bind(&shards.kinds)
+            .bind(&shards.numbers)
+            .bind(&shards.epochs)
             .bind(&appends.batches)
             .bind(&appends.names)
-            .bind(&appends.kinds)
             .bind(&appends.expecteds)
             .bind(&appends.counts)
+            .bind(&appends.befores)
+            .bind(&appends.offsets)
             .bind(&appends.ats)
             .bind(&appends.metadatas)
             .bind(&appends.settleds)
-            .bind(&appends.keys)
-            .bind(&appends.key_hashes)
-            .bind(&appends.fingerprints)
-            .bind(&appends.replies)
             .bind(&events.appends)
-            .bind(&events.positions)
             .bind(&events.names)
             .bind(&events.versions)
             .bind(&events.tags)
             .bind(&events.payloads)
+            .bind(&answers.appends)
+            .bind(&answers.keys)
+            .bind(&answers.key_hashes)
+            .bind(&answers.fingerprints)
+            .bind(&answers.replies)
             .bind(&effects.appends)
             .bind(&effects.positions)
             .bind(&effects.seqs)
@@ -174,14 +197,24 @@ impl<'a> Columns<'a> {
 }
 
 impl<'a> Events<'a> {
-    fn push(&mut self, append: i32, position: i32, event: &'a EventRecord) {
+    fn push(&mut self, append: i32, event: &'a EventRecord) {
         self.appends.push(append);
-        self.positions.push(position);
         self.names.push(escaped(&event.name));
         self.versions.push(event.version.into());
-        self.tags
-            .push(Json(event.tags.iter().map(|tag| escaped(tag)).collect()));
+        let tags = event.tags.iter().map(|tag| escaped(tag));
+        self.tags.push(some(tags.collect()));
         self.payloads.push(&event.payload);
+    }
+}
+
+impl<'a> Answers<'a> {
+    fn push(&mut self, append: i32, answer: &'a Answer) {
+        self.appends.push(append);
+        self.keys.push(escaped(&answer.key));
+        self.key_hashes
+            .push(stable_hash(answer.key.as_bytes()).cast_signed());
+        self.fingerprints.push(answer.fingerprint.cast_signed());
+        self.replies.push(&answer.reply);
     }
 }
 
@@ -205,7 +238,7 @@ impl<'a> Effects<'a> {
             }
             Effect::Publication(publication) => {
                 key = publication.key.as_deref().map(escaped);
-                headers = Some(pairs(&publication.headers));
+                headers = Some(Json(pairs(&publication.headers)));
                 ("publication", &publication.payload)
             }
             // The table takes no such kind: a newer griot has to teach it first.
@@ -220,13 +253,15 @@ impl<'a> Effects<'a> {
     }
 }
 
-fn pairs(pairs: &[(String, String)]) -> Pairs<'_> {
-    Json(
-        pairs
-            .iter()
-            .map(|(name, value)| (escaped(name), escaped(value)))
-            .collect(),
-    )
+fn pairs(pairs: &[(String, String)]) -> Vec<Pair<'_>> {
+    pairs
+        .iter()
+        .map(|(name, value)| (escaped(name), escaped(value)))
+        .collect()
+}
+
+fn some<T>(list: Vec<T>) -> List<T> {
+    (!list.is_empty()).then_some(Json(list))
 }
 
 /// A number that no entity or shard has, where it is beyond those that they can have.

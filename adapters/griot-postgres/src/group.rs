@@ -1,14 +1,14 @@
 //! Batches that go to the server together, and what becomes of each.
 
 use griot_core::{Epoch, Offset, Seq};
-use griot_journal::adapter::{Fault, Outcome, Store};
-use griot_journal::{Answer, Append, AppendError, Appended, Batch};
-use sqlx::Row as _;
+use griot_journal::adapter::{Fault, Outcome, Store, stored};
+use griot_journal::{Answer, AppendError, Batch, JournalError};
 use sqlx::postgres::PgRow;
 
 use crate::PostgresError;
 use crate::columns::Columns;
 use crate::link::Line;
+use crate::read::column;
 
 /// The committer's way to the server.
 #[derive(Debug)]
@@ -16,54 +16,64 @@ pub(crate) struct Appends(pub(crate) Line);
 
 impl Store for Appends {
     async fn append(&mut self, batches: &[&Batch]) -> Result<Vec<Outcome>, Fault> {
-        let columns = Columns::of(batches.iter().copied());
-        let rows = self.0.ask(columns.call()).await?;
-        let appends: Vec<&Append> = batches.iter().flat_map(|batch| &batch.appends).collect();
-        let outcomes = batches
-            .iter()
-            .zip(&rows)
-            .map(|(batch, row)| outcome(batch, &appends, row));
-        let outcomes: Result<Vec<Outcome>, sqlx::Error> = outcomes.collect();
-        // The function gave something else than ours does, after it may have stored the batches.
-        outcomes.map_err(|error| Fault::Unknown(PostgresError::Database(error).into()))
+        let rows = self.0.ask(Columns::of(batches).call()).await?;
+        let row = rows.first().ok_or_else(|| Fault::Unknown(nothing()))?;
+        // The function told something else than ours does, after it may have stored the batches.
+        outcomes(batches, row).map_err(Fault::Unknown)
     }
 }
 
-fn outcome(batch: &Batch, appends: &[&Append], row: &PgRow) -> Result<Outcome, sqlx::Error> {
-    let Some(verdict) = row.try_get::<Option<&str>, _>("verdict")? else {
-        let last_offset = Offset(unsigned(row.try_get("last_offset")?));
-        return Ok(Ok(Appended { last_offset }));
-    };
-    let actual = unsigned(row.try_get("actual")?);
+/// Those before the first that is wrong are stored.
+fn outcomes(batches: &[&Batch], row: &PgRow) -> Result<Vec<Outcome>, JournalError> {
+    let behind = Offset(unsigned(column(row, "last_offset_before")?));
+    let bad: Option<i32> = column(row, "bad_batch")?;
+    let bad = bad.and_then(place);
+    let before = batches.iter().take(bad.unwrap_or(usize::MAX)).copied();
+    let mut outcomes: Vec<Outcome> = stored(before, behind).collect();
+    if let Some(bad) = bad {
+        let batch = batches.get(bad).ok_or_else(nothing)?;
+        outcomes.push(Err(wrong(batch, batches, row)?));
+    }
+    Ok(outcomes)
+}
+
+fn wrong(batch: &Batch, batches: &[&Batch], row: &PgRow) -> Result<AppendError, JournalError> {
+    let verdict: &str = column(row, "verdict")?;
     if verdict == "fenced" {
-        return Ok(Err(AppendError::Fenced {
+        return Ok(AppendError::Fenced {
             shard: batch.shard.clone(),
             held: batch.epoch,
-            current: Epoch(actual),
-        }));
+            current: Epoch(unsigned(column(row, "actual")?)),
+        });
     }
-    let number: i32 = row.try_get("append")?;
-    let place = usize::try_from(number)
-        .ok()
-        .and_then(|number| number.checked_sub(1));
-    let append = place.and_then(|place| appends.get(place));
-    let append = append.ok_or(sqlx::Error::RowNotFound)?;
+    let mut appends = batches.iter().flat_map(|batch| &batch.appends);
+    let append = place(column(row, "bad_append")?).and_then(|place| appends.nth(place));
+    let append = append.ok_or_else(nothing)?;
     let entity = append.entity.clone();
-    Ok(Err(match &append.answer {
+    Ok(match &append.answer {
         Some(answer) if verdict == "answered" => AppendError::Answered {
             entity,
             answer: Answer {
                 key: answer.key.clone(),
-                fingerprint: row.try_get::<i64, _>("fingerprint")?.cast_unsigned(),
-                reply: row.try_get::<Vec<u8>, _>("reply")?.into(),
+                fingerprint: column::<i64>(row, "first_fingerprint")?.cast_unsigned(),
+                reply: column::<Vec<u8>>(row, "first_reply")?.into(),
             },
         },
         _ => AppendError::Conflict {
             entity,
             expected: append.expected,
-            actual: Seq(actual),
+            actual: Seq(unsigned(column(row, "actual")?)),
         },
-    }))
+    })
+}
+
+/// Where something stands that is counted from 1.
+fn place(number: i32) -> Option<usize> {
+    usize::try_from(number).ok()?.checked_sub(1)
+}
+
+fn nothing() -> JournalError {
+    PostgresError::Database(sqlx::Error::RowNotFound).into()
 }
 
 /// A number that is never negative where griot wrote it.

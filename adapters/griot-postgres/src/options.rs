@@ -87,26 +87,25 @@ impl PostgresOptions {
         Ok(name)
     }
 
-    /// How each connection is made.
+    /// How each connection is made. Whatever is asked has an index. A server that takes tables for small, since they were
+    /// or since nobody has counted them yet, would read all of one instead, or compile what takes a millisecond.
     pub(crate) fn session(&self) -> PgConnectOptions {
         let server = self.server.clone().disable_statement_logging();
         // Each statement of an append must see what was committed before it; `serializable` would not let it.
         server.application_name("griot").options([
             ("search_path", self.schema.as_str()),
             ("default_transaction_isolation", "read committed"),
-        ])
-    }
-
-    /// How the connection that appends is made. Its one statement is planned once, and so that it stays quick as tables
-    /// grow that were empty then: by the indexes, which it has for everything.
-    pub(crate) fn appending_session(&self) -> PgConnectOptions {
-        self.session().options([
-            ("plan_cache_mode", "force_generic_plan"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("enable_seqscan", "off"),
             ("jit", "off"),
         ])
+    }
+
+    /// How the connection that appends is made. Its one statement is planned once.
+    pub(crate) fn appending_session(&self) -> PgConnectOptions {
+        let planned_once = ("plan_cache_mode", "force_generic_plan");
+        self.session().options([planned_once])
     }
 }
 

@@ -16,12 +16,19 @@ use crate::group::unsigned;
 use crate::link::told;
 use crate::text::unescaped;
 
-/// $1 name, $2 from, $3 to, $4 limit.
+/// $1 name, $2 from, $3 to, $4 limit. Commits are looked at up to the first that reaches the end.
 pub(crate) const EVENTS: &str = "
     select v.seq, v.journal_offset, c.at, v.name, v.version, v.tags, v.payload, c.metadata
-      from events v join commits c on c.number = v.commit
-     where v.entity = (select id from entities where name = $1) and v.seq between $2 and $3
-     order by v.seq
+      from (select id from entities where name = $1) e
+      join commits c on c.entity = e.id and c.seq >= $2
+       and c.seq <= coalesce((select min(l.seq) from commits l where l.entity = e.id and l.seq >= $3), $3)
+      cross join lateral (
+        select c.expected + 1 + v.journal_offset - c.journal_offset as seq, v.*
+          from events v
+         where v.journal_offset >= c.journal_offset and v.journal_offset < c.journal_offset + c.seq - c.expected
+      ) v
+     where v.seq between $2 and $3
+     order by c.seq, v.journal_offset
      limit $4";
 
 /// $1 name, $2 from, $3 skip, $4 limit.
@@ -37,10 +44,12 @@ pub(crate) const COMMITS: &str = "
       join entities e on e.id = c.entity
       left join answers a on a.commit = c.number
       left join lateral (
-        select array_agg(v.name order by v.seq) as names, array_agg(v.version order by v.seq) as versions,
-               array_agg(v.tags order by v.seq) as tags, array_agg(v.payload order by v.seq) as payloads
+        select array_agg(v.name order by v.journal_offset) as names,
+               array_agg(v.version order by v.journal_offset) as versions,
+               array_agg(v.tags order by v.journal_offset) as tags,
+               array_agg(v.payload order by v.journal_offset) as payloads
           from events v
-         where v.entity = c.entity and v.seq > c.expected and v.seq <= c.seq
+         where v.journal_offset >= c.journal_offset and v.journal_offset < c.journal_offset + c.seq - c.expected
       ) v on true
       left join lateral (
         select array_agg(f.seq order by f.position) as seqs, array_agg(f.n order by f.position) as ns,
@@ -54,17 +63,22 @@ pub(crate) const COMMITS: &str = "
      order by c.seq, c.number";
 
 /// $1 name.
-pub(crate) const LAST_SEQ: &str = "select seq from entities where name = $1";
+pub(crate) const LAST_SEQ: &str = "
+    select seq from commits
+     where entity = (select id from entities where name = $1)
+     order by seq desc
+     limit 1";
 
 pub(crate) const LAST_OFFSET: &str = "select last_offset from progress";
 
 /// $1 after, $2 up to, $3 kind, $4 tag. There is one row at least.
 pub(crate) const TAIL: &str = "
-    select j.last_offset, e.name as entity, v.seq, v.journal_offset, c.at, v.name, v.version, v.tags, v.payload,
+    select j.last_offset, e.name as entity, c.expected + 1 + v.journal_offset - c.journal_offset as seq,
+           v.journal_offset, c.at, v.name, v.version, v.tags, v.payload,
            c.metadata
       from progress j
       left join (
-        events v join entities e on e.id = v.entity join commits c on c.number = v.commit
+        events v join commits c on c.number = v.commit join entities e on e.id = c.entity
       ) on v.journal_offset > $1 and v.journal_offset <= $2
        and ($3::text is null or e.kind = $3) and ($4::text is null or v.tags ? $4)
      order by v.journal_offset";

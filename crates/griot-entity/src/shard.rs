@@ -39,6 +39,8 @@ const LOOKED_UP_AHEAD: usize = 16;
 const ANSWERS_PER_TURN: usize = 128;
 /// What payloads of events are cut from.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// How often others have their turn before the next batch is closed, while those who were answered are not all back.
+const GATHERING_TURNS: usize = 8;
 /// How long a shard waits before it claims again after a claim failed.
 const CLAIM_BACKOFF: Duration = Duration::from_millis(500);
 
@@ -70,6 +72,9 @@ pub(crate) struct Shard<E: Entity> {
     /// Memory of batches that are done, for the next ones.
     spare: Spare<E>,
     durable_batch: u64,
+    /// Turns of others before the next batch is closed, unless it has this many decisions.
+    gathering_turns: usize,
+    gathered: usize,
     /// Answers that may go out, in order.
     releasing: VecDeque<BoxDelivery<E>>,
     /// Under way after the shard may have lost its ownership; nothing is decided meanwhile.
@@ -107,6 +112,8 @@ impl<E: Entity> Shard<E> {
             in_flight: None,
             spare: Spare::default(),
             durable_batch: 0,
+            gathering_turns: 0,
+            gathered: 0,
             releasing: VecDeque::new(),
             claiming: None,
             lost: Vec::new(),
@@ -134,8 +141,11 @@ impl<E: Entity> Shard<E> {
                 () = ready(()), if self.has_more_to_do() => {}
             }
             self.take_in();
-            self.submit();
-            if self.release() {
+            let gathers = self.gathers();
+            if !gathers {
+                self.submit();
+            }
+            if self.release() || gathers {
                 next_turn().await;
             }
         }
@@ -143,9 +153,21 @@ impl<E: Entity> Shard<E> {
         self.refuse_all();
     }
 
+    /// Whether the next batch waits for those who were answered; counts down their turns. Whoever is answered mostly has
+    /// more to give at once. It goes with what gathered meanwhile then; otherwise two halves take turns, and each waits
+    /// for the other.
+    fn gathers(&mut self) -> bool {
+        let is_whole = self.building.pending.held.len() >= self.gathered;
+        let left = self.gathering_turns.saturating_sub(1);
+        self.gathering_turns = if is_whole { 0 } else { left };
+        !is_whole && left > 0
+    }
+
     /// Whether it can go on without waiting for anybody.
     fn has_more_to_do(&self) -> bool {
-        !self.releasing.is_empty() || (!self.inbox.is_empty() && self.has_room())
+        self.gathering_turns > 0
+            || !self.releasing.is_empty()
+            || (!self.inbox.is_empty() && self.has_room())
     }
 
     /// Whether another decision may be taken in. Where not, a batch, a claim or the release of
@@ -224,7 +246,8 @@ impl<E: Entity> Shard<E> {
 
     /// Gives the journal the next batch, if it has none of this shard.
     fn submit(&mut self) {
-        if self.in_flight.is_some() || self.claiming.is_some() || self.building.appends.is_empty() {
+        let waits = self.in_flight.is_some() || self.claiming.is_some();
+        if waits || self.gathering_turns > 0 || self.building.appends.is_empty() {
             return;
         }
         let next = self.spare.next(&self.building);
@@ -254,6 +277,8 @@ impl<E: Entity> Shard<E> {
     fn make_visible(&mut self, mut pending: Pending<E>) {
         self.durable_batch = pending.number;
         self.kind.metrics.answered(pending.held.len());
+        self.gathering_turns = GATHERING_TURNS;
+        self.gathered = self.building.pending.held.len() + pending.held.len();
         let answers = pending.held.drain(..).map(|held| held.delivery);
         self.releasing.extend(answers);
         self.spare.held = pending.held;

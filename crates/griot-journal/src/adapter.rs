@@ -13,15 +13,30 @@ use std::future::Future;
 pub use committer::Committer;
 pub use tip::Tip;
 
+use griot_core::Offset;
+
 use crate::{AppendError, Appended, Batch, JournalError};
 
 /// What one batch came to.
 pub type Outcome = Result<Appended, AppendError>;
 
+/// What batches came to that were stored one after the other, behind this offset.
+pub fn stored<'a>(
+    batches: impl IntoIterator<Item = &'a Batch>,
+    behind: Offset,
+) -> impl Iterator<Item = Outcome> {
+    batches.into_iter().scan(behind, |last, batch| {
+        let events: usize = batch.appends.iter().map(|append| append.events.len()).sum();
+        let events = u64::try_from(events).unwrap_or(u64::MAX);
+        *last = Offset(last.get().saturating_add(events));
+        Some(Ok(Appended { last_offset: *last }))
+    })
+}
+
 /// A server, as the committer sees it.
 pub trait Store: Send + 'static {
     /// Appends batches in one transaction, in their order, each wholly or not at all, durable before the answer.
-    /// Gives the outcome of each, or of those at the front: the others are then given again.
+    /// Gives the outcome of each, or of those at the front: the others are then given again. No key is in them twice.
     ///
     /// # Errors
     ///

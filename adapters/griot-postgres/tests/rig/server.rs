@@ -81,11 +81,11 @@ impl SnapshotFactory for Place {
 impl JournalServer for Place {
     type Other = Other;
     const TAKE_TURN: &'static str = "select wait_for_turn()";
-    const APPEND: &'static str = "select last_offset from append(array['account'], array[1000], array[1],
-        array[1], array['account/stalled'], array['account'], array[0], array[1], array[0],
-        array['[]'::jsonb], array['[]'::jsonb], array[null], array[null::bigint], array[null::bigint], array[null::bytea],
-        array[1], array[1], array['Happened'], array[1], array['[]'::jsonb], array['by hand'::bytea],
-        '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')";
+    const APPEND: &'static str = "select last_offset_before + 1 from append(array['account'], array[1000], array[1],
+        array[1], array['account/stalled'], array[0], array[1], array[0], array[0], array[0],
+        array['[]'::jsonb], array['[]'::jsonb],
+        array[1], array['Happened'], array[1], array['[]'::jsonb], array['by hand'::bytea],
+        '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')";
     const BEGIN_LONG: &'static str = "begin isolation level repeatable read";
     const CURSE: &'static [&'static str] = &[
         "create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end'",

@@ -68,6 +68,30 @@ async fn the_next_command_does_not_wait_for_the_last_ones_sync() {
 }
 
 #[tokio::test]
+async fn who_is_answered_goes_with_those_who_gathered_meanwhile() {
+    let gate = Gate::new();
+    let griot = start_on(Arc::clone(&gate) as _, entities()).await;
+    let hot = ledger(&griot, "hot");
+    hot.ask(Add(1)).await.unwrap();
+    gate.shut();
+    let asks_twice = || {
+        let hot = hot.clone();
+        tokio::spawn(async move {
+            hot.ask(Add(1)).await.unwrap();
+            hot.ask(Add(1)).await.unwrap();
+        })
+    };
+    let first = asks_twice();
+    gate.reached(2).await;
+    let second = asks_twice();
+    tokio::task::yield_now().await;
+    gate.open();
+    first.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(gate.batches(), [1, 1, 2, 1]);
+}
+
+#[tokio::test]
 async fn g1_neither_a_reply_nor_a_read_nor_a_rejection_shows_what_is_not_durable() {
     let gate = Gate::new();
     let griot = start_on(Arc::clone(&gate) as _, entities()).await;

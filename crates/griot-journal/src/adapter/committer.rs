@@ -3,7 +3,7 @@
 //! There is one group on its way at a time, so batches become durable in the order in which they were given. While
 //! it is, the next one gathers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::load::weigh;
 use super::{Fault, Outcome, Store, Tip};
 use crate::{
-    AppendError, Batch, BoxFuture, FRAME_BYTES, JournalError, QUEUE_BATCHES_MAX, QUEUE_BYTES_MAX,
-    ShardId,
+    Append, AppendError, Batch, BoxFuture, FRAME_BYTES, JournalError, QUEUE_BATCHES_MAX,
+    QUEUE_BYTES_MAX, ShardId,
 };
 
 /// A group takes no further batch once it has grown to this many.
@@ -263,6 +263,19 @@ impl<S: Store> Work<S> {
     }
 }
 
+/// The batches at the front that do not repeat a key of each other: whether a key is known is looked up in what was
+/// stored before.
+fn apart<'b, 'a>(batches: &'b [&'a Batch]) -> &'b [&'a Batch] {
+    let mut keys = HashSet::new();
+    let mut is_new = |append: &'a Append| {
+        let key = append.answer.as_ref().map(|answer| answer.key.as_str());
+        key.is_none_or(|key| keys.insert((append.entity.as_str(), key)))
+    };
+    let repeats = |batch: &&'a Batch| !batch.appends.iter().all(&mut is_new);
+    let end = batches.iter().position(repeats);
+    end.and_then(|end| batches.get(..end)).unwrap_or(batches)
+}
+
 /// Gives batches to the server until each has its outcome. Where the server refuses them all for a reason that is
 /// no outcome, they are tried one by one, so that one of them does not cost the others.
 async fn append(store: &mut impl Store, batches: &[&Batch]) -> Vec<Outcome> {
@@ -271,7 +284,7 @@ async fn append(store: &mut impl Store, batches: &[&Batch]) -> Vec<Outcome> {
     while let Some(rest) = batches.get(outcomes.len()..)
         && !rest.is_empty()
     {
-        let group = rest.get(..together).unwrap_or(rest);
+        let group = apart(rest.get(..together).unwrap_or(rest));
         match store.append(group).await {
             Ok(some) if !some.is_empty() => outcomes.extend(some),
             Err(Fault::Refused(error)) if group.len() > 1 => {
