@@ -26,7 +26,7 @@ const EVENTS: u64 = 1_000_000;
 const DATABASES: [(&str, f64); 3] = [("sqlite", 50_000.0), ("postgres", 20_000.0), ("mysql", 0.0)];
 
 /// What came of a rebuild.
-struct Rebuilt {
+struct Outcome {
     /// Events a second of the live projection before, and of the rebuild.
     live: f64,
     rebuilt: f64,
@@ -35,7 +35,7 @@ struct Rebuilt {
     tables: Vec<Comparison>,
 }
 
-async fn rebuild(journal: &Arc<dyn Journal>, url: &str) -> Rebuilt {
+async fn rebuild(journal: &Arc<dyn Journal>, url: &str) -> Outcome {
     let target = SqlTarget::open(url, tables()).await.unwrap();
     let projection = Projection::new("items", 1, many()).with_tables(["items"]);
     let begun = Instant::now();
@@ -66,7 +66,7 @@ async fn rebuild(journal: &Arc<dyn Journal>, url: &str) -> Rebuilt {
     rebuilding.swap().await.unwrap();
     let swapped = begun.elapsed();
     running.drain().await.unwrap();
-    Rebuilt {
+    Outcome {
         live,
         rebuilt,
         compared,
@@ -103,7 +103,7 @@ async fn main() -> ExitCode {
             continue;
         };
         empty(database, &url).await;
-        let Rebuilt {
+        let Outcome {
             live,
             rebuilt,
             compared,

@@ -120,7 +120,7 @@ async fn keep(
             summary.apply(recorded.seq, event);
         }
     }
-    Ok(store(&mut tx, changed.into_values().flatten()).await?)
+    store(&mut tx, changed.into_values().flatten()).await
 }
 
 async fn load(tx: &mut SqlConnection, ids: &[&str]) -> Result<Vec<Summary>, sqlx::Error> {
@@ -296,7 +296,7 @@ mod tests {
 
         async fn happened(&self, n: u64, event: &OrderEvent) {
             let (name, payload) = encode_event(event).unwrap();
-            self.record(n, name, payload.into()).await;
+            self.record(n, name, payload).await;
         }
 
         async fn try_list(&self, query: &Query) -> Option<Vec<u64>> {
