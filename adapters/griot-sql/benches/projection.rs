@@ -10,57 +10,23 @@
     clippy::cast_possible_wrap
 )]
 
+#[path = "rig/items.rs"]
+mod rig;
+
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use griot_core::{EntityId, Offset, Seq, Timestamp};
+use griot_core::{Offset, Seq};
 use griot_events::{Failure, Json, Key, Router};
-use griot_journal::{Append, Batch, EmbeddedLog, EventRecord, Journal, Options, ShardId};
+use griot_journal::Journal;
 use griot_projection::{Limits, Projection, Runner, Scope, Tx};
-use griot_sql::{Migrations, SqlTarget};
-use serde::Deserialize;
-use sqlx::{Any, QueryBuilder};
-
-/// As in the program `griot`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use griot_sql::SqlTarget;
+use rig::{Added, ENTITIES, cart, empty, fill, many, place, tables};
 
 const ROUNDS: usize = 3;
 const EVENTS: u64 = 200_000;
-const ENTITIES: u64 = 1_000;
-const TABLE: &str =
-    "CREATE TABLE items (cart TEXT NOT NULL, name TEXT NOT NULL, price BIGINT NOT NULL)";
-const BATCH: griot_events::Batch = griot_events::Batch {
-    events_max: 1_000,
-    wait_max: Duration::ZERO,
-};
-
-#[derive(Deserialize)]
-struct Added {
-    name: String,
-    price: i64,
-}
-
-/// One row for each event, all of a batch in one statement.
-async fn add_many(
-    mut tx: Tx<SqlTarget>,
-    carts: Vec<Key<String>>,
-    added: Vec<Json<Added>>,
-) -> Result<(), Failure> {
-    let mut insert = QueryBuilder::<Any>::new("INSERT INTO items (cart, name, price) ");
-    let rows = carts.into_iter().zip(added);
-    insert.push_values(rows, |mut row, (Key(cart), Json(added))| {
-        row.push_bind(cart);
-        row.push_bind(added.name);
-        row.push_bind(added.price);
-    });
-    insert.build().execute(&mut *tx).await?;
-    Ok(())
-}
-
 /// One row, one statement.
 async fn add_one(
     mut tx: Tx<SqlTarget>,
@@ -74,10 +40,6 @@ async fn add_one(
         .execute(&mut *tx)
         .await?;
     Ok(())
-}
-
-fn many() -> Router<Scope<SqlTarget>> {
-    Router::new().on_batch("cart", BATCH, add_many)
 }
 
 fn one() -> Router<Scope<SqlTarget>> {
@@ -119,55 +81,9 @@ const CONTENDERS: [Contender; 8] = [
     contender("MySQL, one by one", "mysql", one, (1, 0.0)),
 ];
 
-fn cart(number: u64) -> EntityId {
-    EntityId::new("cart", &format!("cart-{number}")).unwrap()
-}
-
-/// A journal of `EVENTS` events of as many carts as there are.
-async fn fill(directory: &Path) -> Arc<dyn Journal> {
-    let journal = EmbeddedLog::open(directory, Options::default()).unwrap();
-    let shard = ShardId {
-        kind: "cart".into(),
-        number: 0,
-    };
-    let epoch = journal.claim(&shard).await.unwrap();
-    let each = EVENTS / ENTITIES;
-    for round in 0..each {
-        let append = |number: u64| {
-            Append {
-            expected: Seq(round),
-            at: Timestamp::from_micros(1_700_000_000_000_000),
-            events: vec![EventRecord {
-                name: "ItemAdded".into(),
-                version: 1,
-                tags: Vec::new(),
-                payload: format!(
-                    r#"{{"name":"a thing that somebody put into a cart, number {round}","price":{number}}}"#
-                )
-                .into(),
-            }],
-            entity: cart(number),
-            effects: Vec::new(),
-            settled: Vec::new(),
-            answer: None,
-            metadata: Vec::new(),
-        }
-        };
-        let batch = Batch {
-            shard: shard.clone(),
-            epoch,
-            appends: (0..ENTITIES).map(append).collect(),
-        };
-        journal.append(Arc::new(batch)).await.unwrap();
-    }
-    Arc::new(journal)
-}
-
 /// Events per second into an empty place.
 async fn measure(journal: &Arc<dyn Journal>, contender: &Contender, url: &str) -> f64 {
-    let target = SqlTarget::open(url, Migrations::new("bench", [TABLE]))
-        .await
-        .unwrap();
+    let target = SqlTarget::open(url, tables()).await.unwrap();
     let slices = NonZeroU32::new(contender.slices).unwrap();
     let projection = Projection::new("items", 1, (contender.router)()).with_slices(slices);
     let projection = projection.with_limits(Limits {
@@ -200,34 +116,6 @@ async fn measure(journal: &Arc<dyn Journal>, contender: &Contender, url: &str) -
     EVENTS as f64 / elapsed.as_secs_f64()
 }
 
-/// A place that is not there yet, where there is such a database.
-fn place(database: &str, directory: &Path) -> Option<String> {
-    let name = format!("bench_{}", uuid::Uuid::now_v7().simple());
-    match database {
-        "sqlite" => Some(directory.join(name).display().to_string()),
-        "postgres" => {
-            let url = std::env::var("GRIOT_TEST_POSTGRES").ok()?;
-            Some(format!("{url}?schema={name}"))
-        }
-        _ => std::env::var("GRIOT_TEST_MYSQL").ok(),
-    }
-}
-
-/// Empties what has no place of its own for each round.
-async fn empty(database: &str, url: &str) {
-    if database == "mysql" {
-        sqlx::any::install_default_drivers();
-        let pool = sqlx::AnyPool::connect(url).await.unwrap();
-        for table in ["items", "griot_projections", "griot_migrations_bench"] {
-            let drop = format!("DROP TABLE IF EXISTS {table}");
-            let drop = sqlx::raw_sql(sqlx::AssertSqlSafe(drop));
-            drop.execute(&pool).await.unwrap();
-        }
-        let books = "DROP TABLE IF EXISTS griot_migrations, griot_parked";
-        sqlx::raw_sql(books).execute(&pool).await.unwrap();
-    }
-}
-
 fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_by(f64::total_cmp);
     rates[rates.len() / 2]
@@ -239,7 +127,7 @@ async fn main() -> ExitCode {
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
     let directory = tempfile::tempdir().unwrap();
-    let journal = fill(&directory.path().join("log")).await;
+    let journal = fill(&directory.path().join("log"), EVENTS).await;
     let mut all = vec![Vec::new(); CONTENDERS.len()];
     for _ in 0..ROUNDS {
         for (contender, rates) in CONTENDERS.iter().zip(&mut all) {

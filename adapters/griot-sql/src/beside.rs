@@ -10,6 +10,7 @@ use griot_projection::{Comparison, ProjectionError, RebuildTarget};
 use sqlx::{AssertSqlSafe, SqlStr};
 
 use crate::connection::Places;
+use crate::fault::passes_by_itself;
 use crate::place::{Kind, Place};
 use crate::rows::number;
 use crate::target::{begin_to_write, run};
@@ -21,8 +22,10 @@ impl RebuildTarget for SqlTarget {
     async fn beside(&self, projection: &str) -> Answer<Self> {
         let place = self.place.beside(projection, &self.name().await?);
         match self.open_beside(&place).await {
-            // One that was left half made or half thrown away.
-            Err(ProjectionError::Target(_)) => {
+            // One that was left half made or half thrown away; not one that cannot be reached now.
+            Err(error @ ProjectionError::Target(_))
+                if !passes_by_itself(self.dialect(), &error) =>
+            {
                 self.throw_away(&place).await?;
                 self.open_beside(&place).await
             }

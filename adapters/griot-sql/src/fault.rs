@@ -3,6 +3,7 @@
 use griot_projection::{Fault, ProjectionError};
 use sqlx::Error;
 use sqlx::error::DatabaseError;
+use sqlx::migrate::MigrateError;
 
 use crate::Dialect;
 
@@ -48,13 +49,39 @@ pub fn is_unreachable(error: &ProjectionError) -> bool {
     }
 }
 
+/// Whether an error of opening tables says nothing of the tables themselves: the way to them, or the database, failed
+/// for now. What is half made or damaged is not such a one.
+pub(crate) fn passes_by_itself(dialect: Dialect, error: &ProjectionError) -> bool {
+    let ProjectionError::Target(cause) = error else {
+        return false;
+    };
+    let of_a_step = || match cause.downcast_ref::<MigrateError>()? {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Some(error),
+        _ => None,
+    };
+    let error = cause.downcast_ref::<Error>().or_else(of_a_step);
+    error.is_some_and(|error| {
+        let is_damaged = dialect == Dialect::Sqlite
+            && matches!(error, Error::Database(error) if is_damaged_in_sqlite(&**error));
+        !is_damaged && matches!(fault(dialect, error), Fault::Database(_))
+    })
+}
+
+/// Damaged, or no database.
+fn is_damaged_in_sqlite(error: &dyn DatabaseError) -> bool {
+    matches!(primary_in_sqlite(error), Some(11 | 26))
+}
+
+fn primary_in_sqlite(error: &dyn DatabaseError) -> Option<u32> {
+    let code = error.code().and_then(|code| code.parse::<u32>().ok());
+    code.map(|code| code & 0xff)
+}
+
 /// By the first byte of the result code: busy, locked, out of memory, read-only, interrupted, an error of
 /// input or output, damaged, full, cannot open, the locking protocol, no database.
 /// Source: <https://www.sqlite.org/rescode.html>
 fn passes_in_sqlite(error: &dyn DatabaseError) -> bool {
-    let code = error.code().and_then(|code| code.parse::<u32>().ok());
-    let primary = code.map(|code| code & 0xff);
-    matches!(primary, Some(5..=11 | 13..=15 | 26))
+    matches!(primary_in_sqlite(error), Some(5..=11 | 13..=15 | 26))
 }
 
 /// By the class of the code: no connection, rolled back (a deadlock, not serializable), insufficient
@@ -113,4 +140,22 @@ fn number(error: &dyn DatabaseError) -> Option<u16> {
 #[cfg(not(feature = "mysql"))]
 fn number(_: &dyn DatabaseError) -> Option<u16> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_half_made_does_not_pass_by_itself_and_an_outage_does() {
+        let passes = |error| passes_by_itself(Dialect::Postgres, &error);
+        let lost = || Error::Io(std::io::Error::other("reset"));
+        assert!(passes(ProjectionError::target(lost())));
+        assert!(passes(ProjectionError::target(Error::PoolTimedOut)));
+        let step = MigrateError::ExecuteMigration(lost(), 2);
+        assert!(passes(ProjectionError::target(step)));
+        assert!(!passes(ProjectionError::target(MigrateError::Dirty(2))));
+        let damaged = Error::RowNotFound;
+        assert!(!passes(ProjectionError::target(damaged)));
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use griot_core::stable_hash;
 use griot_projection::ProjectionError;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, AssertSqlSafe};
+use sqlx::{AnyPool, AssertSqlSafe, Connection as _};
 use url::Url;
 
 use crate::Dialect;
@@ -151,6 +151,11 @@ impl Place {
         let setup: Vec<String> = self.setup().into_iter().chain(more).collect();
         let pool = AnyPoolOptions::new().max_connections(connections);
         let pool = pool.acquire_timeout(ACQUIRE_MAX);
+        // SQLite ends a transaction by itself where the disk is full, and sqlx goes on to believe in it.
+        let pool = pool.before_acquire(|connection, _| {
+            let is_free = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_free) })
+        });
         let pool = pool.after_connect(move |connection, _| {
             let setup = setup.clone();
             Box::pin(async move {

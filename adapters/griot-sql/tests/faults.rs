@@ -11,7 +11,9 @@ use std::time::Duration;
 use griot_core::Seq;
 use griot_events::{Failure, Router};
 use griot_journal::{Filter, Journal, MemoryJournal};
-use griot_projection::{Limits, Projection, ProjectionError, Recorded, Runner, State, Tx};
+use griot_projection::{
+    Limits, Projection, ProjectionError, Recorded, Runner, State, Target as _, Tx,
+};
 use griot_sql::{SqlConnection, SqlTarget};
 use griot_testkit::journal::{Writer, entity};
 use griot_testkit::probe::DEADLINE;
@@ -199,4 +201,21 @@ mod mysql {
         Deadlock a_deadlock_is_never_the_events_fault,
         Full a_full_disk_is_waited_out_and_never_the_events_fault,
     }
+}
+
+/// As SQLite does where the disk is full; more often than there are connections.
+#[tokio::test]
+async fn a_connection_whose_transaction_the_database_ended_by_itself_is_not_used_again() {
+    let place = Place::file();
+    let target = open(&place.url).await;
+    for _ in 0..20 {
+        let mut transaction = target.begin().await.unwrap();
+        let ending = sqlx::raw_sql("ROLLBACK").execute(&mut *transaction);
+        ending.await.unwrap();
+        assert!(target.commit(transaction).await.is_err());
+    }
+    let mut transaction = target.begin().await.unwrap();
+    let statement = sqlx::query("DELETE FROM ledger").execute(&mut *transaction);
+    statement.await.unwrap();
+    target.commit(transaction).await.unwrap();
 }

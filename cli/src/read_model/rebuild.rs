@@ -171,7 +171,7 @@ impl Rebuild {
             ..
         } = outcome;
         let seconds = rebuilding.as_secs_f64();
-        let rate = *events as f64 / seconds.max(f64::EPSILON);
+        let rate = u128::from(*events) * 1_000 / rebuilding.as_millis().max(1);
         let ended = if self.dry_run {
             "thrown away: --dry-run"
         } else {
@@ -179,7 +179,7 @@ impl Rebuild {
         };
         writeln!(
             out,
-            "\n{events} events in {seconds:.2} s, {rate:.0} events/s; compared and {ended} in {:.2} s",
+            "\n{events} events in {seconds:.2} s, {rate} events/s; compared and {ended} in {:.2} s",
             ending.as_secs_f64()
         )
     }

@@ -50,32 +50,42 @@ pub(super) struct Status {
     place: Place,
 }
 
+/// What is known of a read model.
+struct Looked {
+    name: String,
+    slices: Vec<Standing>,
+    parked: Vec<Parked>,
+}
+
 impl Status {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let asked = self.known.map_or(ALL.to_vec(), |known| vec![known]);
         let mut all = Vec::new();
         for known in asked {
-            all.push((known, self.look(&known).await?));
+            all.push(self.look(&known).await?);
         }
         let mut out = stdout().lock();
         print(&mut out, &all).map_err(Failure::Output)
     }
 
     /// Where it stands; nowhere, where it never ran.
-    async fn look(&self, known: &Known) -> Result<(Vec<Standing>, Vec<Parked>), Failure> {
+    async fn look(&self, known: &Known) -> Result<Looked, Failure> {
         let read_model = of_target(self.place.open(known).await?, known);
         let looking = async { Ok((read_model.standing().await?, read_model.parked().await?)) };
-        match looking.await {
-            Err(ProjectionError::Unknown { .. }) => Ok((Vec::new(), Vec::new())),
-            looked => looked.map_err(|error| self.place.url().failed(error)),
-        }
+        let (slices, parked) = match looking.await {
+            Err(ProjectionError::Unknown { .. }) => (Vec::new(), Vec::new()),
+            looked => looked.map_err(|error| self.place.url().failed(error))?,
+        };
+        let name = known.name();
+        Ok(Looked {
+            name,
+            slices,
+            parked,
+        })
     }
 }
 
-fn print(
-    out: &mut impl Write,
-    all: &[(Known, (Vec<Standing>, Vec<Parked>))],
-) -> std::io::Result<()> {
+fn print(out: &mut impl Write, all: &[Looked]) -> std::io::Result<()> {
     let row = |out: &mut dyn Write, name: &str, state: &str, numbers: [&dyn Display; 5]| {
         let [slice, version, offset, events, parked] = numbers;
         writeln!(
@@ -85,10 +95,14 @@ fn print(
     };
     let head: [&dyn Display; 5] = [&"slice", &"version", &"offset", &"events", &"parked"];
     row(out, "read model", "state", head)?;
-    for (known, (slices, parked)) in all {
-        let name = known.name();
+    for Looked {
+        name,
+        slices,
+        parked,
+    } in all
+    {
         if slices.is_empty() {
-            row(out, &name, "never ran", [&"-"; 5])?;
+            row(out, name, "never ran", [&"-"; 5])?;
         }
         for (number, slice) in slices.iter().enumerate() {
             let state = match slice.state {
@@ -107,7 +121,7 @@ fn print(
                 &slice.events,
                 &waiting,
             ];
-            row(out, &name, &state, numbers)?;
+            row(out, name, &state, numbers)?;
             if let State::Failed { reason } = &slice.state {
                 writeln!(out, "  stopped at {reason}")?;
             }

@@ -120,7 +120,7 @@ async fn keep(
             summary.apply(recorded.seq, event);
         }
     }
-    Ok(store(&mut tx, changed.into_values().flatten()).await?)
+    store(&mut tx, changed.into_values().flatten()).await
 }
 
 async fn load(tx: &mut SqlConnection, ids: &[&str]) -> Result<Vec<Summary>, sqlx::Error> {
@@ -245,4 +245,208 @@ fn summary(row: &AnyRow) -> Result<Summary, sqlx::Error> {
         progress: serde_json::from_str(&progress)
             .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::{LineItem, OrderRequest, Placed};
+    use griot::core::codec::encode_event;
+    use griot::core::{EntityId, Timestamp};
+    use griot::journal::{Journal, MemoryJournal};
+    use griot::projection::{Runner, Running};
+    use griot_testkit::journal::{Writer, append_of};
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use std::sync::Arc;
+    use tempfile::TempDir;
+
+    /// A journal of orders, and their list.
+    struct Stand {
+        journal: Arc<dyn Journal>,
+        writer: Writer,
+        target: SqlTarget,
+        running: Running<SqlTarget>,
+        _directory: TempDir,
+    }
+
+    impl Stand {
+        async fn open(began: Offset) -> Self {
+            let directory = TempDir::new().unwrap();
+            let file = directory.path().join("list.sqlite").display().to_string();
+            let target = SqlTarget::open(&file, tables()).await.unwrap();
+            let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+            let runner = Runner::new(Arc::clone(&journal), target.clone());
+            Self {
+                writer: Writer::claim(&journal).await.unwrap(),
+                journal,
+                running: runner.start(&projection(began)).await.unwrap(),
+                target,
+                _directory: directory,
+            }
+        }
+
+        async fn record(&self, n: u64, name: &str, payload: bytes::Bytes) {
+            let entity = EntityId::new(Order::KIND, &id(n).to_string()).unwrap();
+            let last = self.journal.last_seq(&entity).await.unwrap().get();
+            let mut append = append_of(&entity, last, 1);
+            append.events[0].name = name.to_owned().into();
+            append.events[0].payload = payload;
+            self.writer.append(vec![append]).await.unwrap();
+        }
+
+        async fn happened(&self, n: u64, event: &OrderEvent) {
+            let (name, payload) = encode_event(event).unwrap();
+            self.record(n, name, payload).await;
+        }
+
+        async fn try_list(&self, query: &Query) -> Option<Vec<u64>> {
+            let caught_up = self.running.read_model().catch_up(Duration::from_mins(1));
+            caught_up.await.unwrap();
+            let listed = page(&self.target, query).await.unwrap();
+            let number = |summary: Summary| {
+                let id: Uuid = summary.id.parse().unwrap();
+                id.as_u64_pair().1
+            };
+            listed.map(|listed| listed.into_iter().map(number).collect())
+        }
+
+        async fn list(&self, query: Query) -> Vec<u64> {
+            self.try_list(&query).await.unwrap()
+        }
+    }
+
+    fn id(n: u64) -> Uuid {
+        Uuid::from_u64_pair(0, n)
+    }
+
+    fn placed(at: i64, customer: &str) -> OrderEvent {
+        OrderEvent::OrderPlaced(Placed {
+            placed_at: Timestamp::from_micros(at),
+            request: OrderRequest {
+                customer: customer.into(),
+                merchant: "M".into(),
+                payment: "P".into(),
+                items: vec![LineItem {
+                    id: "I".into(),
+                    qty: 1,
+                }],
+                promo: None,
+            },
+        })
+    }
+
+    fn all() -> Query {
+        Query {
+            limit: 10,
+            ..Query::default()
+        }
+    }
+
+    fn after(n: u64) -> Query {
+        Query {
+            after: Some(id(n)),
+            ..all()
+        }
+    }
+
+    #[tokio::test]
+    async fn orders_are_listed_by_when_they_were_placed_and_then_by_id_however_they_were_recorded()
+    {
+        let stand = Stand::open(Offset::ZERO).await;
+        for (n, at) in [(3, 7), (1, 7), (4, 5), (2, 7), (5, 9)] {
+            stand.happened(n, &placed(at, "A")).await;
+        }
+        assert_eq!(stand.list(all()).await, [5, 3, 2, 1, 4]);
+        assert_eq!(stand.list(Query { limit: 2, ..all() }).await, [5, 3]);
+        assert_eq!(
+            stand
+                .list(Query {
+                    limit: 2,
+                    ..after(3)
+                })
+                .await,
+            [2, 1]
+        );
+        assert_eq!(stand.list(after(2)).await, [1, 4]);
+        assert_eq!(stand.list(after(4)).await, [0; 0]);
+        assert_eq!(stand.try_list(&after(9)).await, None);
+    }
+
+    #[tokio::test]
+    async fn orders_are_found_by_state_customer_and_merchant() {
+        let stand = Stand::open(Offset::ZERO).await;
+        for (n, customer) in [(1, "A"), (2, "a"), (3, "A"), (4, "B")] {
+            stand.happened(n, &placed(1, customer)).await;
+        }
+        stand.happened(3, &OrderEvent::OrderCompleted {}).await;
+        let completed = Some(OrderState::Completed);
+        let of = |customer: &str| Some(customer.to_owned());
+        let cases = [
+            (
+                Query {
+                    state: completed,
+                    ..all()
+                },
+                vec![3],
+            ),
+            (
+                Query {
+                    customer: of("A"),
+                    ..all()
+                },
+                vec![3, 1],
+            ),
+            (
+                Query {
+                    customer: of("A"),
+                    ..after(3)
+                },
+                vec![1],
+            ),
+            (
+                Query {
+                    merchant: of("M"),
+                    ..all()
+                },
+                vec![4, 3, 2, 1],
+            ),
+            (
+                Query {
+                    state: completed,
+                    customer: of("B"),
+                    ..all()
+                },
+                vec![],
+            ),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(stand.list(query.clone()).await, expected, "{query:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_order_that_cannot_be_read_is_left_out_and_the_others_are_listed() {
+        let stand = Stand::open(Offset::ZERO).await;
+        stand.happened(1, &placed(1, "A")).await;
+        stand.record(2, "OrderPlaced", "{}".into()).await;
+        stand.happened(3, &placed(3, "A")).await;
+        assert_eq!(stand.list(all()).await, [3, 1]);
+        let parked = stand.running.read_model().parked().await.unwrap();
+        assert_eq!(parked[0].entity.id(), id(2).to_string());
+    }
+
+    #[tokio::test]
+    async fn what_happens_is_counted_and_what_happened_before_the_program_began_is_not() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let counted = recorder.handle();
+        // For this thread, which is where everything here runs.
+        let _recording = metrics::set_default_local_recorder(&recorder);
+        let stand = Stand::open(Offset(3)).await;
+        for n in 1..=5 {
+            stand.happened(n, &placed(1, "A")).await;
+        }
+        assert_eq!(stand.list(all()).await.len(), 5);
+        let line = "orders_events_total{event=\"OrderPlaced\"} 2";
+        assert!(counted.render().contains(line), "{}", counted.render());
+    }
 }
