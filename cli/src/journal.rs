@@ -57,7 +57,7 @@ enum What {
 #[derive(Args, Clone, Debug)]
 struct Which {
     /// The journal: `embedded` is the log in the data directory, `postgres://HOST[:PORT]/DATABASE` PostgreSQL,
-    /// `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB
+    /// `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB, `cassandra://HOST[:PORT][,…]/KEYSPACE` Cassandra
     #[arg(
         long,
         value_name = "URL",

@@ -54,7 +54,8 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
 
     /// Where the history is kept: `embedded` is a log in the data directory; `postgres://HOST[:PORT]/DATABASE`
-    /// is PostgreSQL, `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB; each adapter's README has what else may stand there
+    /// is PostgreSQL, `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB, `cassandra://HOST[:PORT][,…]/KEYSPACE` Cassandra;
+    /// each adapter's README has what else may stand there
     #[arg(
         long,
         value_name = "URL",

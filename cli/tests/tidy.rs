@@ -20,6 +20,7 @@ const FLOORS: [&[&str]; 9] = [
     &["griot-entity", "griot-events"],
     &["griot-projection"],
     &[
+        "griot-cassandra",
         "griot-kafka",
         "griot-mysql",
         "griot-nats",

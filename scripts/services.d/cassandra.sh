@@ -9,7 +9,7 @@ cassandra_install() {
 }
 cassandra_ports() { echo cql storage; }
 cassandra_signal() { echo TERM; }
-cassandra_exports() { echo "GRIOT_TEST_CASSANDRA=cassandra://127.0.0.1:$(port cassandra cql)"; }
+cassandra_exports() { echo "GRIOT_TEST_CASSANDRA=cassandra://127.0.0.1:$(port cassandra cql)/griot"; }
 
 cassandra_yaml() {
   cat <<CONF
@@ -65,8 +65,9 @@ cassandra_start() {
   access=("${CASSANDRA_EXPORTS[@]/#/--add-exports=}" "${CASSANDRA_OPENS[@]/#/--add-opens=}")
   cassandra_yaml >"$home/cassandra.yaml"
   cassandra_logging >"$home/logback.xml"
-  # The last two waits are for other nodes of a cluster to be heard of.
-  spawn cassandra "$(java_between 17 17)" -Xms512m -Xmx512m -XX:+ExitOnOutOfMemoryError \
+  # The last two waits are for other nodes of a cluster to be heard of. The first compiler alone is enough for a server that
+  # is started more often than it is busy.
+  spawn cassandra "$(java_between 17 17)" -Xms512m -Xmx512m -XX:+ExitOnOutOfMemoryError -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
     "${access[@]/%/=ALL-UNNAMED}" -javaagent:"${agent[0]}" \
     -Djdk.attach.allowAttachSelf=true -Dio.netty.tryReflectionSetAccessible=true \
     -Dcassandra.config="file://$home/cassandra.yaml" -Dlogback.configurationFile="$home/logback.xml" \

@@ -17,6 +17,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "cassandra")]
+use griot_cassandra::{CassandraJournal, CassandraOptions};
 use griot_journal::{
     Archive, EmbeddedLog, EmbeddedSnapshots, Journal, JournalError, Options, SnapshotStore,
 };
@@ -56,6 +58,17 @@ impl Opened {
             journal,
         }
     }
+
+    /// One that cannot be carried to another.
+    #[cfg(feature = "cassandra")]
+    fn without_archive<J: Journal + SnapshotStore>(journal: J) -> Self {
+        let journal = Arc::new(journal);
+        Self {
+            snapshots: Arc::clone(&journal) as Arc<dyn SnapshotStore>,
+            archive: None,
+            journal,
+        }
+    }
 }
 
 /// Opens the journal that `url` names:
@@ -63,6 +76,7 @@ impl Opened {
 /// | URL | journal | feature |
 /// | --- | --- | --- |
 /// | `embedded` | the log in `directory`, which is made where it is missing | |
+/// | `cassandra://…` | Apache Cassandra | `cassandra` |
 /// | `postgres://…`, `postgresql://…` | PostgreSQL | `postgres` |
 /// | `mysql://…`, `mariadb://…` | MySQL and MariaDB | `mysql` |
 ///
@@ -82,6 +96,11 @@ impl Opened {
 pub async fn open(url: &str, directory: &Path) -> Result<Opened, JournalError> {
     match scheme(url) {
         _ if url == EMBEDDED => embedded(directory).await,
+        #[cfg(feature = "cassandra")]
+        "cassandra" => {
+            let journal = CassandraJournal::connect(url).await?;
+            Ok(Opened::without_archive(journal))
+        }
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Opened::all(PostgresJournal::connect(url).await?)),
         #[cfg(feature = "mysql")]
@@ -98,6 +117,8 @@ pub async fn open(url: &str, directory: &Path) -> Result<Opened, JournalError> {
 pub fn check_url(url: &str) -> Result<(), JournalError> {
     match scheme(url) {
         _ if url == EMBEDDED => Ok(()),
+        #[cfg(feature = "cassandra")]
+        "cassandra" => Ok(url.parse::<CassandraOptions>().map(drop)?),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(url.parse::<PostgresOptions>().map(drop)?),
         #[cfg(feature = "mysql")]
@@ -141,6 +162,7 @@ fn unknown(url: &str) -> JournalError {
     let mut known = vec![EMBEDDED];
     known.extend(cfg!(feature = "postgres").then_some("postgres://HOST/DATABASE"));
     known.extend(cfg!(feature = "mysql").then_some("mysql://HOST/DATABASE"));
+    known.extend(cfg!(feature = "cassandra").then_some("cassandra://HOST/KEYSPACE"));
     let known = known.join(" or ");
     let reason = match scheme(url) {
         "" => format!("the URL has no scheme: write {known}"),
@@ -169,6 +191,16 @@ mod tests {
     #[test]
     fn a_url_of_an_adapter_is_taken() {
         assert!(check_url("postgres://me:secret@host/shop?schema=mine").is_ok());
+    }
+
+    #[cfg(feature = "cassandra")]
+    #[test]
+    fn a_url_of_cassandra_is_taken() {
+        assert!(
+            check_url("cassandra://me:secret@host,other/shop?consistency=local_quorum").is_ok()
+        );
+        let said = check_url("cassandra://me:secret@host").unwrap_err();
+        assert!(!said.to_string().contains("secret"), "{said}");
     }
 
     #[cfg(feature = "mysql")]
