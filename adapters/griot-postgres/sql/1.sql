@@ -89,6 +89,12 @@ create table snapshots (
   primary key (entity, seq)
 );
 
+-- Where appends say, once they are committed, what the last offset is.
+create function channel() returns text
+language sql stable
+set search_path from current
+return 'griot_' || current_schema()::regnamespace::oid;
+
 create function claim(shard_kind text, shard_number bigint) returns bigint
 language sql
 set search_path from current
@@ -230,6 +236,10 @@ begin
       from unnest(settled_appends, settled_seqs, settled_ns) as s (append, seq, n)
      where s.append <= appends_kept
        and f.entity = entity_of[s.append] and f.seq = s.seq and f.n = s.n and not f.settled;
+  end if;
+
+  if events_kept > 0 then
+    perform pg_notify(channel(), (last_offset_before + events_kept)::text);
   end if;
 end;
 $$;

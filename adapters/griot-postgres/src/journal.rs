@@ -12,6 +12,7 @@ use sqlx::postgres::PgRow;
 
 use crate::group::{Appends, unsigned};
 use crate::link::{Line, Link, Question};
+use crate::listener::Listener;
 use crate::read::{self, column};
 use crate::text::escaped;
 use crate::{PostgresError, PostgresOptions, schema};
@@ -25,6 +26,7 @@ use crate::{PostgresError, PostgresOptions, schema};
 pub struct PostgresJournal {
     committer: Committer,
     tip: Arc<Tip>,
+    listener: Listener,
     appends: Link,
     reads: Link,
 }
@@ -57,6 +59,7 @@ impl PostgresJournal {
         let line = Line::new(appends.clone());
         let journal = Self {
             committer: Committer::start(Appends(line), Arc::clone(&tip)),
+            listener: Listener::start(options, Arc::clone(&tip)).await,
             tip,
             appends,
             reads: Link::new(options, options.session(), options.connections),
@@ -238,6 +241,7 @@ impl Journal for PostgresJournal {
         let committed = self.committer.close();
         Box::pin(async move {
             committed.await;
+            self.listener.stop();
             self.appends.close().await;
             self.reads.close().await;
         })

@@ -23,6 +23,7 @@ mod error;
 mod group;
 mod journal;
 mod link;
+mod listener;
 mod options;
 mod read;
 mod schema;

@@ -30,7 +30,8 @@ pub struct PostgresOptions {
     pub server: PgConnectOptions,
     /// The schema that everything is kept in, and that is made where it is missing: `?schema=griot`.
     pub schema: String,
-    /// How many connections there are for reading, beside the one that appends: `?connections=8`.
+    /// How many connections there are for reading, beside the one that appends and the one that listens:
+    /// `?connections=8`.
     pub connections: u32,
     /// How long an answer of the server is waited for: `?timeout_seconds=30`.
     pub timeout: Duration,
