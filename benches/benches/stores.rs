@@ -12,7 +12,8 @@
 //! rounds. Take the ratios, not the absolutes. It exits with 1 where a promise is not kept.
 //!
 //! Everybody adds notes of 256 bytes to 10,000 notebooks, with so many commands in flight: a command reads
-//! the notebook's state, decides, and counts when its event is durable. `cqrs-es` (0.5 with `postgres-es`)
+//! the notebook's state, decides, and counts when its event is durable. Each notebook has a note before the clock
+//! starts: what is measured goes on for as long as a service runs, recovery of all that it knows does not. `cqrs-es` (0.5 with `postgres-es`)
 //! has the pool that its guide has, of 10 connections; the loop by hand has as many. `eventually` is not
 //! here: the last release of its store on PostgreSQL runs on tokio 0.2 only.
 #![allow(missing_docs, unreachable_pub, reason = "nobody links to a benchmark")]
@@ -25,18 +26,20 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use contender::Contender;
 use griot::Ours;
 use griot_benches::median;
 use griot_journal::{EmbeddedLog, Options};
+use griot_mysql::MysqlJournal;
 use griot_postgres::{PostgresJournal, PostgresOptions};
 use one_transaction::OneTransaction;
 use peer::CqrsEs;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 #[path = "stores/contender.rs"]
@@ -57,6 +60,8 @@ const ROUND: Duration = Duration::from_secs(2);
 /// How long they run before the clock starts.
 const WARM_UP: Duration = Duration::from_millis(500);
 const NOTEBOOKS: usize = 10_000;
+/// How many commands are in flight while the notebooks are begun.
+const FILLERS: usize = 64;
 const IN_FLIGHT: [usize; 3] = [1, 64, 1_024];
 /// Connections of the loop by hand, and of the pool in the guide of cqrs-es.
 const CONNECTIONS: u32 = 10;
@@ -97,6 +102,25 @@ async fn measure(contender: &Arc<dyn Contender>, in_flight: usize) -> f64 {
         asker.await.unwrap();
     }
     commands / took.as_secs_f64()
+}
+
+/// Adds a note to each notebook.
+async fn fill(contender: &Arc<dyn Contender>) {
+    let next = Arc::<AtomicUsize>::default();
+    let mut askers = JoinSet::new();
+    for _ in 0..FILLERS {
+        let (contender, next) = (Arc::clone(contender), Arc::clone(&next));
+        askers.spawn(async move {
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                if place >= NOTEBOOKS {
+                    return;
+                }
+                contender.note(place).await;
+            }
+        });
+    }
+    askers.join_all().await;
 }
 
 /// A schema of PostgreSQL that is dropped at the end.
@@ -147,6 +171,18 @@ async fn run(in_flights: &[usize]) -> bool {
         schemas.extend([schema, peers]);
     } else {
         println!("left out: PostgreSQL, since GRIOT_TEST_POSTGRES is not set");
+    }
+    if let Ok(url) = std::env::var("GRIOT_TEST_MYSQL") {
+        let (server, _) = url.rsplit_once('/').unwrap();
+        let journal = MysqlJournal::connect(&format!("{server}/bench{}", Uuid::now_v7().simple()));
+        contenders.push(Arc::new(
+            Ours::on("MariaDB", Arc::new(journal.await.unwrap())).await,
+        ));
+    } else {
+        println!("left out: MariaDB, since GRIOT_TEST_MYSQL is not set");
+    }
+    for contender in &contenders {
+        fill(contender).await;
     }
     let mut kept = true;
     println!("{:>9}  {:<28}{:>12}", "in flight", "", "commands/s");

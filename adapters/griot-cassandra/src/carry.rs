@@ -23,6 +23,9 @@ use crate::stored::{
 /// Over so many partitions the effects of a kind are spread.
 pub(crate) const EFFECT_BUCKETS: i32 = 256;
 
+/// How many of an append's events have their names beside it; a mutation is bounded.
+const NAMES_SHOWN: usize = 100;
+
 /// Over so many partitions the names of entities are spread.
 pub(crate) const NAME_BUCKETS: i32 = 16;
 
@@ -208,8 +211,9 @@ impl Placed<'_> {
     }
 }
 
+/// For people: those of the first events.
 fn names(append: &StoredAppend) -> Vec<&str> {
-    let events = append.events.iter();
+    let events = append.events.iter().take(NAMES_SHOWN);
     events.map(|event| &*event.name).collect()
 }
 
@@ -224,7 +228,10 @@ async fn deletion(link: &Link, number: i64, deletion: &Deletion) -> Result<(), J
         if row.seq > deletion.to && row.expected() >= deletion.to {
             break;
         }
-        gone.push(row);
+        // What was appended behind this step is not its to take.
+        if row.number < number {
+            gone.push(row);
+        }
     }
     let mut steps: BTreeMap<i64, Vec<i32>> = BTreeMap::new();
     for row in &gone {
@@ -245,7 +252,10 @@ async fn deletion(link: &Link, number: i64, deletion: &Deletion) -> Result<(), J
                 place.2,
             );
             link.ask(&link.statements.commit_delete, values).await?;
-            body::forget(link, &row.column).await?;
+            // Where there were none left, its slot in the log was not rewritten, and has the same parts.
+            if !row.append.events.is_empty() {
+                body::forget(link, &row.column).await?;
+            }
         } else {
             blank_row(link, number, &entity, row, deletion.to).await?;
         }

@@ -33,6 +33,8 @@ const SEQS_MAX: usize = 100_000;
 
 /// The longest kind of a shard.
 const KIND_BYTES_MAX: usize = 32 << 10;
+/// Of a command's key: it is stored in a row, which has to fit a mutation, once its step is decided.
+const KEY_BYTES_MAX: usize = 64 << 10;
 
 /// The partition that a step lies in.
 pub(crate) fn chunk(number: u64) -> u64 {
@@ -90,6 +92,7 @@ impl Chain {
     }
 
     async fn append(&mut self, batches: &[&Batch]) -> Result<Vec<Outcome>, Fault> {
+        check_keys(batches).map_err(|error| Fault::Refused(error.into()))?;
         let link = Arc::clone(&self.link);
         let deadline = link.deadline();
         let mut bodies = Bodies::new(batches);
@@ -101,7 +104,7 @@ impl Chain {
                 self.is_at_the_end().await.map_err(Fault::NotAsked)?
             } else {
                 let slots = bodies.slots(&link, &judged).await;
-                let slots = slots.map_err(Fault::Refused)?;
+                let slots = slots.map_err(Fault::NotAsked)?;
                 let deed = Deed::Appends(Appends { slots });
                 self.put(deed, judged.last_offset).await?
             };
@@ -395,4 +398,18 @@ impl Bodies {
             drop(body::forget(link, column).await);
         }
     }
+}
+
+fn check_keys(batches: &[&Batch]) -> Result<(), CassandraError> {
+    let appends = batches.iter().flat_map(|batch| &batch.appends);
+    let keys = appends.filter_map(|append| append.answer.as_ref());
+    let longest = keys.map(|answer| answer.key.len()).max().unwrap_or(0);
+    if longest > KEY_BYTES_MAX {
+        return Err(CassandraError::TooLong {
+            what: "a key",
+            bytes: longest,
+            limit: KEY_BYTES_MAX,
+        });
+    }
+    Ok(())
 }

@@ -236,6 +236,7 @@ pub(crate) async fn all<V>(
 }
 
 async fn session(options: &CassandraOptions) -> Result<Session, JournalError> {
+    options.check()?;
     let mut balance = DefaultPolicy::builder().token_aware(true);
     if let Some(datacenter) = &options.datacenter {
         balance = balance.prefer_datacenter(datacenter.clone());

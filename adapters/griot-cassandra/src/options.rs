@@ -110,6 +110,19 @@ impl CassandraOptions {
     }
 }
 
+impl CassandraOptions {
+    /// Statements would go to every data centre, and those of one do not hear of what another decides.
+    pub(crate) fn check(&self) -> Result<(), CassandraError> {
+        if self.agreement == Agreement::LocalQuorum && self.datacenter.is_none() {
+            return Err(refused(
+                "consistency=local_quorum: add datacenter=NAME, the same one for every process"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl FromStr for CassandraOptions {
     type Err = CassandraError;
 
@@ -133,6 +146,7 @@ impl FromStr for CassandraOptions {
         for (name, value) in one.query_pairs() {
             options.set(&name, &value)?;
         }
+        options.check()?;
         Ok(options)
     }
 }
@@ -249,6 +263,7 @@ mod tests {
             ("cassandra://h/d?speed=9", "poll_ms"),
             ("cassandra://h/d?connections=0", "from 1"),
             ("cassandra://h/d?consistency=one", "local_quorum"),
+            ("cassandra://h/d?consistency=local_quorum", "datacenter"),
             ("cassandra://h/d?replication=north:", "from 1"),
             ("cassandra://h:x/d", "port"),
         ] {

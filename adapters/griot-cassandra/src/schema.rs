@@ -9,7 +9,7 @@ use scylla::cluster::metadata::Strategy;
 use scylla::errors::ExecutionError;
 
 use crate::link::rows;
-use crate::options::Replication;
+use crate::options::{Agreement, Replication};
 use crate::{CassandraError, CassandraOptions};
 
 /// What brings the tables from one version to the next, beginning with version 1. Each can be repeated.
@@ -137,7 +137,12 @@ async fn check_durability(
         Some(Strategy::SimpleStrategy { replication_factor }) => *replication_factor,
         Some(Strategy::NetworkTopologyStrategy {
             datacenter_repfactors,
-        }) => datacenter_repfactors.values().sum(),
+        }) => match (options.agreement, &options.datacenter) {
+            (Agreement::LocalQuorum, Some(own)) => {
+                datacenter_repfactors.get(own).copied().unwrap_or(0)
+            }
+            _ => datacenter_repfactors.values().sum(),
+        },
         _ => 1,
     };
     if copies < 2 {

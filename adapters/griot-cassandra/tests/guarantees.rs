@@ -278,3 +278,27 @@ fn journals_in_one_keyspace_know_nothing_of_each_other() {
         assert_eq!(page.unwrap().events.len(), 1);
     });
 }
+
+#[test]
+fn g7_what_a_large_append_leaves_is_read_after_a_second_deletion() {
+    let place = place!();
+    griot_testkit::run(async {
+        let journal = place.open().await;
+        let writer = Writer::claim(&journal).await.unwrap();
+        let mut large = keyed("a", 0);
+        // What is left of it without its event lies in rows of its own, too.
+        large.metadata = vec![("note".to_owned(), "x".repeat(100_000))];
+        writer.append(vec![large]).await.unwrap();
+        journal.delete(&entity("a"), Seq(1)).await.unwrap();
+        writer.write(&entity("a"), 1, 2).await.unwrap();
+        journal.delete(&entity("a"), Seq(2)).await.unwrap();
+        let page = journal.tail(Offset::ZERO, &Filter::default(), 10).await;
+        let left = page.unwrap().events;
+        assert_eq!(
+            left.iter().map(|event| event.seq).collect::<Vec<_>>(),
+            [Seq(3)]
+        );
+        let commits = journal.commits(&entity("a"), Seq::ZERO, 0, 10).await;
+        assert_eq!(commits.unwrap().len(), 1);
+    });
+}

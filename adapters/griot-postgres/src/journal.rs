@@ -57,12 +57,13 @@ impl PostgresJournal {
         schema::prepare(&appends, options).await?;
         let tip = Arc::new(Tip::new(options.poll));
         let line = Line::new(appends.clone());
+        let reads = Link::new(options, options.session(), options.connections);
         let journal = Self {
             committer: Committer::start(Appends(line), Arc::clone(&tip)),
-            listener: Listener::start(options, Arc::clone(&tip)).await,
+            listener: Listener::start(options, reads.clone(), Arc::clone(&tip)).await,
             tip,
             appends,
-            reads: Link::new(options, options.session(), options.connections),
+            reads,
         };
         journal.last_offset().await?;
         Ok(journal)

@@ -1,7 +1,7 @@
 //! What other processes tell of their appends, heard over a connection of its own.
 //!
 //! It tells sooner than asking does, and no more: who was away hears nothing of what was said meanwhile, and a pooler
-//! may let nothing through. So the [`Tip`] still asks, and this only raises it.
+//! may let nothing through. So the [`Tip`] still asks, and this only has it asked sooner.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::PostgresOptions;
+use crate::group::unsigned;
+use crate::link::Link;
+use crate::read::{self, column};
 
 /// Between two attempts to listen again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,14 +27,17 @@ pub(crate) struct Listener(AbortHandle);
 
 impl Listener {
     /// Listens already where the server lets it; else it tries on.
-    pub(crate) async fn start(options: &PostgresOptions, tip: Arc<Tip>) -> Self {
+    pub(crate) async fn start(options: &PostgresOptions, reads: Link, tip: Arc<Tip>) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(options.timeout)
             .connect_lazy_with(options.session().application_name("griot listens"));
         let first = timeout(options.timeout, listening(&pool)).await;
         let first = first.ok().and_then(Result::ok);
-        Self(tokio::spawn(listen_on(pool, first, tip)).abort_handle())
+        if first.is_none() {
+            tracing::warn!("cannot listen for what others append: asking for it meanwhile");
+        }
+        Self(tokio::spawn(listen_on(pool, first, reads, tip)).abort_handle())
     }
 
     pub(crate) fn stop(&self) {
@@ -53,18 +59,30 @@ async fn listening(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-async fn listen_on(pool: PgPool, mut listener: Option<PgListener>, tip: Arc<Tip>) {
+async fn listen_on(pool: PgPool, mut listener: Option<PgListener>, reads: Link, tip: Arc<Tip>) {
     loop {
         if let Some(mut listener) = listener.take() {
             // A connection that was lost is no error: the next call makes another.
             while let Ok(told) = listener.try_recv().await {
-                if let Some(offset) = told.as_ref().and_then(offset) {
-                    tip.raise(offset);
+                let more = std::iter::from_fn(|| listener.next_buffered());
+                let news = told.into_iter().chain(more);
+                let news = news.filter_map(|told| offset(&told)).max();
+                if news.is_some_and(|news| tip.known().is_some_and(|known| known < news)) {
+                    ask(&reads, &tip).await;
                 }
             }
         }
         sleep(PAUSE).await;
         listener = listening(&pool).await.ok();
+    }
+}
+
+/// Anybody may say anything: what is believed is what the journal has.
+async fn ask(reads: &Link, tip: &Tip) {
+    let asked = reads.ask(sqlx::query(read::LAST_OFFSET)).await;
+    let rows = asked.unwrap_or_default();
+    if let Some(Ok(last)) = rows.first().map(|row| column(row, "last_offset")) {
+        tip.raise(Offset(unsigned(last)));
     }
 }
 

@@ -51,10 +51,10 @@ async fn a_list_that_lost_rows_is_made_anew_of_the_journal_and_what_differed_is_
     let mut griot = Griot::serve(data.path(), &["--backend-latency", "1ms"]);
     let url = griot.ready().await;
     let orders = filled(&mut customer_of(&url)).await;
-    let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap();
-    let metrics = metrics.text().await.unwrap();
     let tables = Tables::in_directory(data.path());
     tables.hold_just(&orders).await;
+    let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
     let counted = format!("orders_events_total{{event=\"OrderPlaced\"}} {ORDERS}\n");
     assert!(metrics.contains(&counted), "{metrics}");
 

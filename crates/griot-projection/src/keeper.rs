@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::runner::Signals;
+use crate::worker::is_final;
 use crate::{Projection, ProjectionError, ReadModel, Runner, Running, State, Target};
 
 /// Runs a projection for as long as its service lives. Of several instances of a service the last to start has it;
@@ -109,6 +110,9 @@ impl<T: Target> Keeper<T> {
         if let Some(reason) = &*self.0.ended.borrow() {
             return Err(format!("{name} is not kept any more: {reason}"));
         }
+        if self.0.ended.has_changed().is_err() && !*self.0.stop.borrow() {
+            return Err(format!("{name} is not kept any more: restart this program"));
+        }
         let failed = |error: ProjectionError| format!("the read model: {error}");
         let standing = self.0.read_model.standing().await.map_err(failed)?;
         if let Some(held) = standing.iter().find(|slice| slice.state != State::Running) {
@@ -199,12 +203,24 @@ impl<T: Target> Keeping<T> {
                     tracing::info!(projection, "no instance kept a read model: this one does");
                     return Ok(Some(running));
                 }
-                Err(error @ (ProjectionError::Target(_) | ProjectionError::Fenced { .. })) => {
+                Err(error) if is_hopeless(&error) => return Err(error),
+                Err(error) => {
                     tracing::warn!(projection, %error, "a read model could not be taken over");
                 }
-                Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Trying again does not help who stands by.
+fn is_hopeless(error: &ProjectionError) -> bool {
+    match error {
+        ProjectionError::Fenced { .. } => false,
+        ProjectionError::OtherVersion { .. }
+        | ProjectionError::OtherSlices { .. }
+        | ProjectionError::OtherJournal { .. }
+        | ProjectionError::Refused { .. } => true,
+        error => is_final(error),
     }
 }
 

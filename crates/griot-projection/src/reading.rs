@@ -1,6 +1,7 @@
 //! Events in today's shape: recorded ones on their way to handlers, by way of [`Event::upcast`].
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use griot_core::{CoreError, Event, read_event, upcast_event};
 use griot_events::{DeadLetter, Failure, FromEvent};
 use griot_journal::{EventRecord, RecordedEvent};
 
+use crate::attempt::text;
 use crate::{Recorded, Scope, Target};
 
 /// The event as its type, in today's shape whatever it was recorded as: what an entity would read.
@@ -68,7 +70,13 @@ impl Readings {
     pub(crate) fn read(&self, event: &RecordedEvent) -> Result<(String, Bytes), Failure> {
         let record = &event.event;
         match self.0.get(event.entity.kind()) {
-            Some(reading) => Ok(reading(record).map_err(DeadLetter)?),
+            // What upcasts is the user's, and may panic.
+            Some(reading) => match catch_unwind(AssertUnwindSafe(|| reading(record))) {
+                Ok(read) => Ok(read.map_err(DeadLetter)?),
+                Err(panic) => Err(Failure::DeadLetter {
+                    reason: format!("upcasting panicked: {}", text(&*panic)),
+                }),
+            },
             None => Ok((record.name.to_string(), record.payload.clone())),
         }
     }

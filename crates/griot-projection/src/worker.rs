@@ -150,8 +150,13 @@ impl<T: Target> Worker<T> {
         while self.offset < until {
             match self.turn().await {
                 Ok(Turn::Moved) => failures = 0,
-                // Behind the last event that there is.
-                Ok(Turn::Idle) => return Ok(()),
+                // The journal ends before it.
+                Ok(Turn::Idle) => {
+                    return Err(ProjectionError::OtherJournal {
+                        projection: self.projection.name.to_string(),
+                        offset: until,
+                    });
+                }
                 Ok(Turn::Held(state)) => {
                     return Err(ProjectionError::Held {
                         projection: self.projection.name.to_string(),
@@ -315,7 +320,7 @@ impl<T: Target> Worker<T> {
 }
 
 /// It will not get better by itself.
-fn is_final(error: &ProjectionError) -> bool {
+pub(crate) fn is_final(error: &ProjectionError) -> bool {
     use JournalError::{Closed, Corrupt, Poisoned};
     matches!(
         error,

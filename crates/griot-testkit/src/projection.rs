@@ -106,6 +106,7 @@ macro_rules! projection_suite {
             $crate::cases! { $factory; $crate::projection::rebuild;
                 g7_a_rebuild_beside_a_live_projection_is_compared_and_swapped,
                 g7_a_live_projection_goes_on_after_a_swap_without_a_seam,
+            g7_a_rebuild_from_another_journal_is_refused_and_leaves_the_live_tables,
                 a_comparison_counts_what_differs,
                 an_interrupted_rebuild_goes_on_where_it_was,
                 a_new_version_is_refused_until_it_is_rebuilt,

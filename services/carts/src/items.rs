@@ -3,7 +3,7 @@
 use crate::cart::{Cart, CartEvent};
 use griot::core::Entity;
 use griot::events::{Failure, Key, Router};
-use griot::projection::{Happened, Projection, ProjectionError, Tx};
+use griot::projection::{Happened, Poison, Projection, ProjectionError, Tx};
 use griot::sql::{Migrations, Sql, SqlTarget};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -30,7 +30,10 @@ pub(crate) fn tables() -> Migrations {
 
 /// What keeps it.
 pub(crate) fn projection() -> Projection<SqlTarget> {
-    Projection::new(NAME, 1, Router::new().on(Cart::KIND, keep)).with_tables(["items"])
+    // A cart that this program cannot read is left out, and the others are listed.
+    Projection::new(NAME, 1, Router::new().on(Cart::KIND, keep))
+        .with_tables(["items"])
+        .with_poison(Poison::Park)
 }
 
 async fn keep(

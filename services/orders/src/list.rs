@@ -120,6 +120,11 @@ async fn keep(
             summary.apply(recorded.seq, event);
         }
     }
+    if let Some((id, _)) = changed.iter().find(|(_, summary)| summary.is_none()) {
+        return Err(Failure::DeadLetter {
+            reason: format!("order {id} has no row: rebuild the list"),
+        });
+    }
     store(&mut tx, changed.into_values().flatten()).await
 }
 

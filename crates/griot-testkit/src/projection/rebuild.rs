@@ -70,6 +70,29 @@ pub async fn g7_a_rebuild_beside_a_live_projection_is_compared_and_swapped<F: Re
     running.drain().await.unwrap();
 }
 
+/// What the tables know, that journal does not.
+pub async fn g7_a_rebuild_from_another_journal_is_refused_and_leaves_the_live_tables<
+    F: ReadModelFactory,
+>(
+    factory: &F,
+) {
+    let stand = Stand::open(factory).await;
+    stand.write(&IDS, 10).await;
+    let running = stand.start(&ledger::<F>(fine)).await;
+    stand.until_shown(&IDS).await;
+    let other = Arc::new(MemoryJournal::new());
+    let begun = Rebuild::begin(other, stand.target.clone(), ledger::<F>(fine)).await;
+    let swapped = begun.unwrap().swap().await;
+    assert!(
+        matches!(swapped, Err(ProjectionError::OtherJournal { .. })),
+        "{swapped:?}"
+    );
+    stand.write(&IDS, 1).await;
+    stand.until_shown(&IDS).await;
+    assert_eq!(stand.entries().await, stand.all_events().await);
+    running.drain().await.unwrap();
+}
+
 /// Again and again, while events come all the time.
 pub async fn g7_a_live_projection_goes_on_after_a_swap_without_a_seam<F: ReadModelFactory>(
     factory: &F,

@@ -3,6 +3,7 @@
 use super::view::{OrderView, PartyView, SummaryView};
 use super::{entity, no_such_order, parse_id, unreadable};
 use crate::Orders;
+use crate::backends::wire::check_id;
 use crate::list::Query;
 use crate::order::{Order, OrderState};
 use crate::summary::Summary;
@@ -61,7 +62,10 @@ pub(super) async fn list(
 }
 
 fn query(parameters: &Parameters) -> Result<Query, Problem> {
-    let text = |name| parameters.get(name, "", |id| Some(id.to_owned()));
+    let text = |name| {
+        let rule = "must be 1 to 255 bytes without control characters";
+        parameters.get(name, rule, |id| check_id(id).is_ok().then(|| id.to_owned()))
+    };
     let state = parameters.get("state", "must be a state of an order", |state| {
         OrderState::deserialize(state.into_deserializer())
             .map_err(|_: serde::de::value::Error| ())
