@@ -174,10 +174,9 @@ async fn run(in_flights: &[usize]) -> bool {
     }
     if let Ok(url) = std::env::var("GRIOT_TEST_MYSQL") {
         let (server, _) = url.rsplit_once('/').unwrap();
-        let journal = MysqlJournal::connect(&format!("{server}/bench{}", Uuid::now_v7().simple()));
-        contenders.push(Arc::new(
-            Ours::on("MariaDB", Arc::new(journal.await.unwrap())).await,
-        ));
+        let own = format!("{server}/bench{}", Uuid::now_v7().simple());
+        let journal = MysqlJournal::connect(&own).await.unwrap();
+        contenders.push(Arc::new(Ours::on("MariaDB", Arc::new(journal)).await));
     } else {
         println!("left out: MariaDB, since GRIOT_TEST_MYSQL is not set");
     }
