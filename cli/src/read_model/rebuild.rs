@@ -48,7 +48,8 @@ pub(super) struct Rebuild {
     place: Place,
 
     /// The journal: `embedded` is the log in the data directory, `postgres://HOST[:PORT]/DATABASE` PostgreSQL,
-    /// `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB
+    /// `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB, `cassandra://HOST[:PORT]/KEYSPACE` Cassandra. It has to be the one
+    /// that the tables were made from
     #[arg(
         long,
         value_name = "URL",

@@ -13,7 +13,8 @@ use super::Place;
 use super::known::{Known, named};
 use crate::failure::Failure;
 
-/// Stops a read model after the batch that is under way, until it is resumed; also over a restart.
+/// Stops a read model after the batch that is under way, until it is resumed; also over a restart. `/readyz` of its
+/// services answers 503 meanwhile.
 #[derive(Args, Debug)]
 pub(super) struct Pause {
     #[command(flatten)]
