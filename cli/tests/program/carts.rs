@@ -32,6 +32,7 @@ async fn g1_g3_g7_every_acknowledged_item_is_listed_once_when_the_servers_of_any
 async fn filled_and_killed(places: Places, kills: u32) {
     println!("{}", places.names());
     let _machine = whole_machine().await;
+    places.make().await;
     let address = quiet_address();
     let path = places.directory().to_str().unwrap();
     let serve = || {

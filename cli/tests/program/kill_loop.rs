@@ -43,6 +43,7 @@ async fn g1_g2_g3_g6_no_acknowledged_order_is_lost_or_done_twice_when_the_server
 async fn killed_again_and_again(places: Places, kills: u32) {
     println!("{}", places.names());
     let _machine = whole_machine().await;
+    places.make().await;
     let backends = Backends::start("5ms", "0.03").await;
     let serve = || {
         let backends = ["--backends", &backends.url, "--backend-timeout", "1s"];

@@ -51,6 +51,17 @@ impl Places {
         pairs.skip(1).map(pair).collect()
     }
 
+    /// Makes the database of the read model, where nobody else does.
+    pub(crate) async fn make(&self) {
+        for server in self
+            .read_model
+            .iter()
+            .filter(|server| server.name() == "mysql")
+        {
+            Tables::make_database(&server.url).await;
+        }
+    }
+
     /// The data directory.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()

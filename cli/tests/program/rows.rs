@@ -37,6 +37,19 @@ impl Tables {
         }
     }
 
+    /// Makes the database of MySQL or MariaDB that the URL names; PostgreSQL's schema is made by whoever opens it.
+    pub(crate) async fn make_database(url: &str) {
+        sqlx::any::install_default_drivers();
+        let (server, name) = url.rsplit_once('/').unwrap();
+        let mut connection = AnyConnection::connect(&format!("{server}/mysql"))
+            .await
+            .unwrap();
+        let create = format!("CREATE DATABASE IF NOT EXISTS {name}");
+        let create = sqlx::query(AssertSqlSafe(create)).execute(&mut connection);
+        create.await.unwrap();
+        connection.close().await.unwrap();
+    }
+
     async fn select(&self, columns: &str, table: &str) -> Vec<AnyRow> {
         sqlx::any::install_default_drivers();
         let mut connection = AnyConnection::connect(&self.url).await.unwrap();
