@@ -15,6 +15,7 @@ use griot_core::{Effect, EffectId, EffectRecord, Offset, Publication, Seq};
 use griot_journal::{
     Answer, Append, AppendError, Filter, Journal, JournalError, RecordedEvent, SeqRange, ShardId,
 };
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -104,26 +105,33 @@ async fn fifty_writers_and_a_stalled_one<S: JournalServer>(
     let ends = usize::from(end == "commit");
     let reader = server.open().await;
     let reader = tokio::spawn(async move { follow(&*reader, 50 * 20 * 2 + ends).await });
-    let writers = (0..50)
-        .zip(processes.iter().cycle())
-        .map(|(number, journal)| {
-            let journal = Arc::clone(journal);
-            tokio::spawn(async move {
-                let writer = Writer::claim_shard(&journal, number).await.unwrap();
-                for expected in 0..20 {
-                    writer
-                        .write(&entity(&format!("{number}")), expected * 2, 2)
-                        .await
-                        .unwrap();
+    // Claims would wait for the stalled one, too, and keep the connections that readers need.
+    let mut owners = Vec::new();
+    for (number, journal) in (0..50).zip(processes.iter().cycle()) {
+        let owner = Writer::claim_shard(journal, number).await.unwrap();
+        owners.push((entity(&number.to_string()), owner));
+    }
+    // The stalled one's.
+    Writer::claim_shard(&first, 1000).await.unwrap();
+    let (stalls, stalling) = watch::channel(false);
+    let writers = owners.into_iter().map(|(id, writer)| {
+        let mut stalling = stalling.clone();
+        tokio::spawn(async move {
+            for expected in 0..20 {
+                // Half of them come behind it.
+                if expected == 10 {
+                    stalling.wait_for(|stalls| *stalls).await.unwrap();
                 }
-            })
-        });
+                writer.write(&id, expected * 2, 2).await.unwrap();
+            }
+        })
+    });
     let writers: Vec<_> = writers.collect();
 
-    Writer::claim_shard(&first, 1000).await.unwrap();
     let mut stalled = server.other().await;
     stalled.say("begin").await;
     let offset = Offset(stalled.number(S::APPEND).await.cast_unsigned());
+    stalls.send_replace(true);
     until("an append waits for the stalled one", || async {
         stalled.holds_up().await > 0
     })
