@@ -21,35 +21,39 @@ create table entities (
 );
 create index entities_by_kind on entities (kind, name);
 
-create table commits (
-  number bigint primary key,
-  entity bigint not null,
-  expected bigint not null,
-  seq bigint not null,
-  journal_offset bigint not null,
-  at bigint not null,
-  metadata jsonb not null,
-  settled jsonb not null
-);
-create unique index commits_of_entity on commits (entity, seq, number);
-
--- How far the journal is, in one row. The last commit of all is the last of its entity, which no deletion takes away.
-create view progress as
-select coalesce(c.number, 0) as last_commit,
-       coalesce(c.journal_offset + greatest(c.seq - c.expected - 1, 0), 0) as last_offset
-  from (values (true)) as one
-  left join (select * from commits order by number desc limit 1) c on true;
-
--- Of which entity an event is, and its sequence, stand in its commit: whose offsets are those from its own on, one for
--- each sequence behind the expected one.
+-- An append is a row for each of its events, and one without an event where it has none, or none any more: then `seq` is
+-- the entity's last, and `journal_offset` the journal's. Appends are numbered as they come.
 create table events (
-  journal_offset bigint primary key,
+  journal_offset bigint not null,
   commit bigint not null,
-  name text not null,
-  version integer not null,
-  tags jsonb not null,
-  payload bytea not null
+  entity bigint not null,
+  seq bigint not null,
+  -- The entity's last sequence before the append.
+  expected bigint not null,
+  -- Whether it is the last row of its append.
+  closes boolean not null,
+  at bigint not null,
+  name text,
+  version integer,
+  tags jsonb,
+  payload bytea,
+  metadata jsonb,
+  settled jsonb,
+  primary key (journal_offset, commit)
 );
+create unique index events_of_entity on events (entity, seq, commit);
+
+-- Each append, by its last row, with the offsets of its first and last event.
+create view commits as
+select c.commit as number, c.entity, c.expected, c.seq, c.journal_offset - greatest(c.seq - c.expected - 1, 0) as journal_offset,
+       c.journal_offset as last_offset, c.at, c.metadata, c.settled
+  from events c where c.closes;
+
+-- How far the journal is, in one row. The last append of all is the last of its entity, whose row no deletion takes away.
+create view progress as
+select coalesce(c.commit, 0) as last_commit, coalesce(c.journal_offset, 0) as last_offset
+  from (values (true)) as one
+  left join (select * from events order by journal_offset desc, commit desc limit 1) c on true;
 
 create table effects (
   commit bigint not null,
@@ -108,13 +112,14 @@ end;
 
 -- Appends batches in their order, each wholly or not at all: those before the first that is wrong, of which it tells
 -- why. Appends are numbered from 1, through all batches. `befores` has how many events of its entity are before an append in
--- the group, `offsets` how many events at all. Where metadata, settled ones or tags are null, there are none. Events, answers,
--- effects and settled ones say which append they are of.
+-- the group. Rows, answers, effects and settled ones say which append they are of, and rows, how many events there are up to
+-- them, in `row_places`.
 create function append(
   shard_kinds text[], shard_numbers bigint[], epochs bigint[],
-  batches integer[], names text[], expecteds bigint[], counts bigint[], befores bigint[], offsets bigint[], ats bigint[],
+  batches integer[], names text[], expecteds bigint[], befores bigint[], ats bigint[],
+  row_appends integer[], row_places bigint[], row_seqs bigint[], row_closes boolean[],
+  event_names text[], event_versions integer[], event_tags jsonb[], event_payloads bytea[],
   metadatas jsonb[], settleds jsonb[],
-  event_appends integer[], event_names text[], event_versions integer[], event_tags jsonb[], event_payloads bytea[],
   answer_appends integer[], keys text[], key_hashes bigint[], fingerprints bigint[], replies bytea[],
   effect_appends integer[], effect_positions integer[], effect_seqs bigint[], effect_ns bigint[],
   effect_kinds text[], effect_names text[], effect_dues bigint[], effect_targets text[], effect_keys text[],
@@ -130,7 +135,7 @@ as $$
 declare
   last_commit_before bigint;
   appends_kept bigint := cardinality(batches);
-  events_kept bigint := cardinality(event_appends);
+  rows_kept bigint := cardinality(row_appends);
   entity_of bigint[];
   answered integer;
   written bigint;
@@ -157,7 +162,7 @@ begin
     into entity_of, bad_append
     from unnest(names, expecteds, befores) with ordinality as a (name, expected, before, number)
     left join entities e on e.name = a.name
-    left join lateral (select c.seq from commits c where c.entity = e.id order by c.seq desc limit 1) l on true
+    left join lateral (select v.seq from events v where v.entity = e.id order by v.seq desc limit 1) l on true
    where a.number <= appends_kept;
   if cardinality(answer_appends) > 0 then
     select a.append, k.fingerprint, k.reply into answered, first_fingerprint, first_reply
@@ -172,14 +177,14 @@ begin
     bad_append := answered;
   elsif bad_append is not null then
     verdict := 'conflict';
-    actual := befores[bad_append] + coalesce((select max(c.seq) from commits c where c.entity = entity_of[bad_append]), 0);
+    actual := befores[bad_append] + coalesce((select max(v.seq) from events v where v.entity = entity_of[bad_append]), 0);
   end if;
   if bad_append is not null then
     bad_batch := batches[bad_append];
     appends_kept := array_position(batches, bad_batch) - 1;
   end if;
   if verdict is not null then
-    events_kept := offsets[appends_kept + 1];
+    rows_kept := array_position(row_appends, appends_kept::integer + 1) - 1;
   end if;
 
   if array_position(entity_of, null) is not null then
@@ -191,27 +196,16 @@ begin
      where a.number <= appends_kept;
   end if;
 
-  insert into commits (number, entity, expected, seq, journal_offset, at, metadata, settled)
-  select last_commit_before + a.number, a.entity, a.expected, a.expected + a.events,
-         last_offset_before + a.before_it + least(a.events, 1), a.at,
-         coalesce(a.metadata, '[]'), coalesce(a.settled, '[]')
-    from unnest(entity_of, expecteds, counts, offsets, ats, metadatas, settleds)
-         with ordinality as a (entity, expected, events, before_it, at, metadata, settled, number)
-   where a.number <= appends_kept;
+  insert into events (journal_offset, commit, entity, seq, expected, closes, at, name, version, tags, payload, metadata, settled)
+  select last_offset_before + r.place, last_commit_before + r.append, entity_of[r.append], r.seq, expecteds[r.append],
+         r.closes, ats[r.append], r.name, r.version, r.tags, r.payload, r.metadata, r.settled
+    from unnest(row_appends, row_places, row_seqs, row_closes, event_names, event_versions, event_tags, event_payloads,
+                metadatas, settleds)
+         as r (append, place, seq, closes, name, version, tags, payload, metadata, settled)
+   where r.append <= appends_kept;
   get diagnostics written = row_count;
-  if written <> appends_kept then
-    raise exception '% of % appends were written', written, appends_kept;
-  end if;
-
-  insert into events (journal_offset, commit, name, version, tags, payload)
-  select last_offset_before + v.number, last_commit_before + v.append, v.name, v.version,
-         coalesce(v.tags, '[]'), v.payload
-    from unnest(event_appends, event_names, event_versions, event_tags, event_payloads)
-         with ordinality as v (append, name, version, tags, payload, number)
-   where v.append <= appends_kept;
-  get diagnostics written = row_count;
-  if written <> events_kept then
-    raise exception '% of % events were written', written, events_kept;
+  if written <> rows_kept then
+    raise exception '% of % rows were written', written, rows_kept;
   end if;
 
   if cardinality(answer_appends) > 0 then
@@ -238,40 +232,38 @@ begin
        and f.entity = entity_of[s.append] and f.seq = s.seq and f.n = s.n and not f.settled;
   end if;
 
-  if events_kept > 0 then
-    perform pg_notify(channel(), (last_offset_before + events_kept)::text);
+  if row_places[rows_kept] > 0 then
+    perform pg_notify(channel(), (last_offset_before + row_places[rows_kept])::text);
   end if;
 end;
 $$;
 
--- Deletes an entity's events up to `until`. Its last commit stays, without them, and so do its keys and the effects
--- that have no outcome.
+-- Deletes an entity's events up to `until`. The last row of its last append stays, without its event, and so do its keys and
+-- the effects that have no outcome.
 create function delete_events(entity_name text, until bigint) returns void
 language plpgsql
 set search_path from current
 as $$
 declare
   whose entities%rowtype;
-  last commits%rowtype;
+  last events%rowtype;
   gone bigint;
 begin
   select * into whose from entities e where e.name = entity_name for update;
-  select * into last from commits c where c.entity = whose.id order by c.seq desc, c.number desc limit 1;
+  select * into last from events v where v.entity = whose.id order by v.seq desc, v.commit desc limit 1;
   gone := least(until, last.seq);
   if whose.id is null or gone <= whose.deleted_to then
     return;
   end if;
   update entities e set deleted_to = gone where e.id = whose.id;
-  delete from events v using commits c
-   where c.entity = whose.id and c.seq > whose.deleted_to and c.expected < gone
-     and v.journal_offset >= c.journal_offset
-     and v.journal_offset < c.journal_offset + least(c.seq, gone) - c.expected;
   with away as (
-    delete from commits c
-     where c.entity = whose.id and c.seq <= gone and c.number < last.number
-    returning c.number
+    delete from events v
+     where v.entity = whose.id and v.seq <= gone and (v.commit < last.commit or not v.closes)
+    returning v.commit, v.closes
   )
-  delete from effects f using away where f.commit = away.number and f.settled;
+  delete from effects f using away where away.closes and f.commit = away.commit and f.settled;
+  update events v set name = null, version = null, tags = null, payload = null
+   where v.journal_offset = last.journal_offset and v.commit = last.commit and v.seq <= gone;
 end;
 $$;
 
@@ -293,9 +285,10 @@ return case when micros between -62135596800000000 and 253402300799999999
             then 'epoch'::timestamptz + micros * interval '1 microsecond' end;
 
 create view history as
-select v.journal_offset, e.name as entity, c.expected + 1 + v.journal_offset - c.journal_offset as seq, moment(c.at) as at, v.name as event, v.version, v.tags,
-       readable(v.payload) as payload, c.metadata
-  from events v join commits c on c.number = v.commit join entities e on e.id = c.entity;
+select v.journal_offset, e.name as entity, v.seq, moment(v.at) as at, v.name as event, v.version, v.tags,
+       readable(v.payload) as payload, v.metadata
+  from events v join entities e on e.id = v.entity
+ where v.name is not null;
 
 create view waiting_effects as
 select e.name as entity, f.seq, f.n, moment(f.at) as at, f.kind, f.name, moment(f.due) as due, f.target, f.key,

@@ -11,34 +11,29 @@ use crate::journal::{PostgresJournal, bounded, count};
 use crate::read::{self, column};
 use crate::text::unescaped;
 
-/// $1 offset, $2 how many of those at it to pass, $3 limit. Appends are numbered in their order; no one that stands
-/// at the offset is before the one that the last event up to there is of.
+/// $1 offset, $2 how many of those at it to pass, $3 limit. Those that stand at the offset come first.
 const APPENDS: &str = "
     select e.name as entity, c.expected, c.seq, c.journal_offset, c.at, c.metadata, c.settled, e.deleted_to,
            a.key, a.fingerprint, a.reply, v.names, v.versions, v.tags, v.payloads,
            f.seqs, f.ns, f.kinds, f.effect_names, f.dues, f.targets, f.keys, f.headers, f.effect_payloads
       from (
-        select c.*
-          from commits c
-         where c.number >= coalesce((select v.commit from events v where v.journal_offset <= $1
-                                      order by v.journal_offset desc limit 1), 0)
-           and c.journal_offset >= $1
-           and (c.journal_offset > $1
-                or (select count(*) from commits before
-                     where before.journal_offset = $1 and before.number < c.number
-                       and before.number >= coalesce((select v.commit from events v where v.journal_offset <= $1
-                                                       order by v.journal_offset desc limit 1), 0)) >= $2)
-         order by c.number limit $3
+        select * from commits
+         where last_offset >= $1 and journal_offset >= $1
+         order by last_offset, number
+        offset (select count(*)
+                  from (select journal_offset from commits
+                         where last_offset >= $1 and journal_offset >= $1
+                         order by last_offset, number limit $2) passed
+                 where journal_offset = $1)
+         limit $3
       ) c
       join entities e on e.id = c.entity
       left join answers a on a.commit = c.number
       left join lateral (
-        select array_agg(v.name order by v.journal_offset) as names,
-               array_agg(v.version order by v.journal_offset) as versions,
-               array_agg(v.tags order by v.journal_offset) as tags,
-               array_agg(v.payload order by v.journal_offset) as payloads
+        select array_agg(v.name order by v.seq) as names, array_agg(v.version order by v.seq) as versions,
+               array_agg(v.tags order by v.seq) as tags, array_agg(v.payload order by v.seq) as payloads
           from events v
-         where v.journal_offset >= c.journal_offset and v.journal_offset < c.journal_offset + c.seq - c.expected
+         where v.entity = c.entity and v.seq > c.expected and v.seq <= c.seq and v.commit = c.number and v.name is not null
       ) v on true
       left join lateral (
         select array_agg(f.seq order by f.position) as seqs, array_agg(f.n order by f.position) as ns,
@@ -56,7 +51,7 @@ const EFFECTS_LEFT: &str = "
     select e.name as entity, f.at, f.seq, f.n, f.kind, f.name, f.due, f.target, f.key, f.headers, f.payload
       from effects f join entities e on e.id = f.entity
      where not f.settled and f.entity = (select id from entities where name = $1)
-       and not exists (select from commits c where c.number = f.commit)
+       and not exists (select from events v where v.entity = f.entity and v.commit = f.commit)
      order by f.commit, f.position";
 
 /// $1 name, $2 limit.
@@ -65,7 +60,7 @@ const ANSWERS_LEFT: &str = "
       from (
         select a.* from answers a
          where a.entity = (select id from entities where name = $1)
-           and not exists (select from commits c where c.number = a.commit)
+           and not exists (select from events v where v.entity = a.entity and v.commit = a.commit)
          order by a.commit desc limit $2
       ) a
      order by a.commit";

@@ -11,7 +11,7 @@ use crate::link::Question;
 use crate::text::escaped;
 
 const APPEND: &str = "select * from append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
-    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)";
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)";
 
 type Text<'a> = Cow<'a, str>;
 /// None where it is empty, as most are: reading JSON costs the server a microsecond each.
@@ -23,7 +23,7 @@ type Pair<'a> = (Text<'a>, Text<'a>);
 pub(crate) struct Columns<'a> {
     shards: Shards<'a>,
     appends: Appends<'a>,
-    events: Events<'a>,
+    rows: Rows<'a>,
     answers: Answers<'a>,
     effects: Effects<'a>,
     settled: Settled,
@@ -43,23 +43,25 @@ struct Appends<'a> {
     batches: Vec<i32>,
     names: Vec<&'a str>,
     expecteds: Vec<i64>,
-    counts: Vec<i64>,
     /// Events of the same entity before it, in the group.
     befores: Vec<i64>,
-    /// Events before it, in the group.
-    offsets: Vec<i64>,
     ats: Vec<i64>,
-    metadatas: Vec<List<Pair<'a>>>,
-    settleds: Vec<List<(u64, u32)>>,
 }
 
+/// One for each event, and for each append without.
 #[derive(Default)]
-struct Events<'a> {
+struct Rows<'a> {
     appends: Vec<i32>,
-    names: Vec<Text<'a>>,
-    versions: Vec<i32>,
+    /// How many events there are up to it, in the group.
+    places: Vec<i64>,
+    seqs: Vec<i64>,
+    closes: Vec<bool>,
+    names: Vec<Option<Text<'a>>>,
+    versions: Vec<Option<i32>>,
     tags: Vec<List<Text<'a>>>,
-    payloads: Vec<&'a [u8]>,
+    payloads: Vec<Option<&'a [u8]>>,
+    metadatas: Vec<List<Pair<'a>>>,
+    settleds: Vec<List<(u64, u32)>>,
 }
 
 #[derive(Default)]
@@ -113,25 +115,16 @@ impl<'a> Columns<'a> {
         let counted = self.counted.entry(append.entity.as_str()).or_default();
         let before = *counted;
         *counted = before.saturating_add(events);
-        let settled = append.settled.iter().map(|id| (id.seq.get(), id.n));
         let appends = &mut self.appends;
         appends.batches.push(batch);
         appends.names.push(append.entity.as_str());
         appends
             .expecteds
             .push(number_or_none(append.expected.get()));
-        appends.counts.push(events);
         appends.befores.push(before);
-        appends
-            .offsets
-            .push(count(self.events.appends.len()).into());
         appends.ats.push(append.at.as_micros());
-        appends.metadatas.push(some(pairs(&append.metadata)));
-        appends.settleds.push(some(settled.collect()));
         let own = count(appends.batches.len());
-        for event in &append.events {
-            self.events.push(own, event);
-        }
+        self.rows.push(own, append);
         if let Some(answer) = &append.answer {
             self.answers.push(own, answer);
         }
@@ -150,7 +143,7 @@ impl<'a> Columns<'a> {
         let Self {
             shards,
             appends,
-            events,
+            rows,
             answers,
             effects,
             settled,
@@ -163,17 +156,18 @@ impl<'a> Columns<'a> {
             .bind(&appends.batches)
             .bind(&appends.names)
             .bind(&appends.expecteds)
-            .bind(&appends.counts)
             .bind(&appends.befores)
-            .bind(&appends.offsets)
             .bind(&appends.ats)
-            .bind(&appends.metadatas)
-            .bind(&appends.settleds)
-            .bind(&events.appends)
-            .bind(&events.names)
-            .bind(&events.versions)
-            .bind(&events.tags)
-            .bind(&events.payloads)
+            .bind(&rows.appends)
+            .bind(&rows.places)
+            .bind(&rows.seqs)
+            .bind(&rows.closes)
+            .bind(&rows.names)
+            .bind(&rows.versions)
+            .bind(&rows.tags)
+            .bind(&rows.payloads)
+            .bind(&rows.metadatas)
+            .bind(&rows.settleds)
             .bind(&answers.appends)
             .bind(&answers.keys)
             .bind(&answers.key_hashes)
@@ -196,14 +190,34 @@ impl<'a> Columns<'a> {
     }
 }
 
-impl<'a> Events<'a> {
-    fn push(&mut self, append: i32, event: &'a EventRecord) {
-        self.appends.push(append);
-        self.names.push(escaped(&event.name));
-        self.versions.push(event.version.into());
-        let tags = event.tags.iter().map(|tag| escaped(tag));
-        self.tags.push(some(tags.collect()));
-        self.payloads.push(&event.payload);
+impl<'a> Rows<'a> {
+    fn push(&mut self, own: i32, append: &'a Append) {
+        let mut seq = number_or_none(append.expected.get());
+        let mut place = self.places.last().copied().unwrap_or(0);
+        let last = append.events.len().saturating_sub(1);
+        for number in 0..=last {
+            let event = append.events.get(number);
+            let counts = i64::from(event.is_some());
+            (seq, place) = (seq.saturating_add(counts), place.saturating_add(counts));
+            self.appends.push(own);
+            self.places.push(place);
+            self.seqs.push(seq);
+            self.closes.push(number == last);
+            self.push_event(event);
+            self.metadatas.push(some(pairs(&append.metadata)));
+            let settled = append.settled.iter().map(|id| (id.seq.get(), id.n));
+            self.settleds.push(some(settled.collect()));
+        }
+    }
+
+    fn push_event(&mut self, event: Option<&'a EventRecord>) {
+        self.names.push(event.map(|event| escaped(&event.name)));
+        self.versions.push(event.map(|event| event.version.into()));
+        let tags = event.map_or_else(Vec::new, |event| {
+            event.tags.iter().map(|tag| escaped(tag)).collect()
+        });
+        self.tags.push(some(tags));
+        self.payloads.push(event.map(|event| &*event.payload));
     }
 }
 

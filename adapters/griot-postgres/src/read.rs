@@ -16,19 +16,12 @@ use crate::group::unsigned;
 use crate::link::told;
 use crate::text::unescaped;
 
-/// $1 name, $2 from, $3 to, $4 limit. Commits are looked at up to the first that reaches the end.
+/// $1 name, $2 from, $3 to, $4 limit.
 pub(crate) const EVENTS: &str = "
-    select v.seq, v.journal_offset, c.at, v.name, v.version, v.tags, v.payload, c.metadata
-      from (select id from entities where name = $1) e
-      join commits c on c.entity = e.id and c.seq >= $2
-       and c.seq <= coalesce((select min(l.seq) from commits l where l.entity = e.id and l.seq >= $3), $3)
-      cross join lateral (
-        select c.expected + 1 + v.journal_offset - c.journal_offset as seq, v.*
-          from events v
-         where v.journal_offset >= c.journal_offset and v.journal_offset < c.journal_offset + c.seq - c.expected
-      ) v
-     where v.seq between $2 and $3
-     order by c.seq, v.journal_offset
+    select seq, journal_offset, at, name, version, tags, payload, metadata
+      from events
+     where entity = (select id from entities where name = $1) and seq between $2 and $3 and name is not null
+     order by seq
      limit $4";
 
 /// $1 name, $2 from, $3 skip, $4 limit.
@@ -44,12 +37,10 @@ pub(crate) const COMMITS: &str = "
       join entities e on e.id = c.entity
       left join answers a on a.commit = c.number
       left join lateral (
-        select array_agg(v.name order by v.journal_offset) as names,
-               array_agg(v.version order by v.journal_offset) as versions,
-               array_agg(v.tags order by v.journal_offset) as tags,
-               array_agg(v.payload order by v.journal_offset) as payloads
+        select array_agg(v.name order by v.seq) as names, array_agg(v.version order by v.seq) as versions,
+               array_agg(v.tags order by v.seq) as tags, array_agg(v.payload order by v.seq) as payloads
           from events v
-         where v.journal_offset >= c.journal_offset and v.journal_offset < c.journal_offset + c.seq - c.expected
+         where v.entity = c.entity and v.seq > c.expected and v.seq <= c.seq and v.commit = c.number and v.name is not null
       ) v on true
       left join lateral (
         select array_agg(f.seq order by f.position) as seqs, array_agg(f.n order by f.position) as ns,
@@ -64,7 +55,7 @@ pub(crate) const COMMITS: &str = "
 
 /// $1 name.
 pub(crate) const LAST_SEQ: &str = "
-    select seq from commits
+    select seq from events
      where entity = (select id from entities where name = $1)
      order by seq desc
      limit 1";
@@ -73,13 +64,10 @@ pub(crate) const LAST_OFFSET: &str = "select last_offset from progress";
 
 /// $1 after, $2 up to, $3 kind, $4 tag. There is one row at least.
 pub(crate) const TAIL: &str = "
-    select j.last_offset, e.name as entity, c.expected + 1 + v.journal_offset - c.journal_offset as seq,
-           v.journal_offset, c.at, v.name, v.version, v.tags, v.payload,
-           c.metadata
+    select j.last_offset, e.name as entity, v.seq, v.journal_offset, v.at, v.name, v.version, v.tags, v.payload, v.metadata
       from progress j
-      left join (
-        events v join commits c on c.number = v.commit join entities e on e.id = c.entity
-      ) on v.journal_offset > $1 and v.journal_offset <= $2
+      left join (events v join entities e on e.id = v.entity)
+        on v.journal_offset > $1 and v.journal_offset <= $2 and v.name is not null
        and ($3::text is null or e.kind = $3) and ($4::text is null or v.tags ? $4)
      order by v.journal_offset";
 
@@ -132,10 +120,11 @@ pub(crate) fn commit(row: &PgRow, entity: EntityId) -> Result<Commit, JournalErr
     let deleted = unsigned(column(row, "deleted_to")?);
     let gone = deleted.clamp(expected, last).saturating_sub(expected);
     let offset = unsigned(column(row, "journal_offset")?);
-    let settled: Json<Vec<(u64, u32)>> = column(row, "settled")?;
+    let settled: Option<Json<Vec<(u64, u32)>>> = column(row, "settled")?;
     let settled = settled
-        .0
+        .map(|Json(settled)| settled)
         .into_iter()
+        .flatten()
         .map(|(seq, n)| EffectId { seq: Seq(seq), n });
     Ok(Commit {
         append: Append {
@@ -260,7 +249,7 @@ fn effect(stored: Recorded) -> Result<EffectRecord, JournalError> {
         ("publication", _, _) => Effect::Publication(Publication {
             topic: name,
             key: stored.key.map(unescaped),
-            headers: stored.headers.map(pairs).unwrap_or_default(),
+            headers: pairs(stored.headers),
             payload,
         }),
         _ => return Err(foreign("the effect", stored.kind)),
@@ -285,15 +274,16 @@ where
     Ok(column::<Option<Vec<T>>>(row, name)?.unwrap_or_default())
 }
 
-fn pairs(stored: Pairs) -> Metadata {
-    let pairs = stored.0.into_iter();
+fn pairs(stored: Option<Pairs>) -> Metadata {
+    let pairs = stored.map(|Json(pairs)| pairs).into_iter().flatten();
     pairs
         .map(|(name, value)| (unescaped(name), unescaped(value)))
         .collect()
 }
 
-fn tags(stored: Json<Vec<String>>) -> Vec<String> {
-    stored.0.into_iter().map(unescaped).collect()
+fn tags(stored: Option<Json<Vec<String>>>) -> Vec<String> {
+    let tags = stored.map(|Json(tags)| tags).into_iter().flatten();
+    tags.map(unescaped).collect()
 }
 
 fn payload(stored: Vec<u8>) -> Bytes {

@@ -82,9 +82,9 @@ impl JournalServer for Place {
     type Other = Other;
     const TAKE_TURN: &'static str = "select wait_for_turn()";
     const APPEND: &'static str = "select last_offset_before + 1 from append(array['account'], array[1000], array[1],
-        array[1], array['account/stalled'], array[0], array[1], array[0], array[0], array[0],
-        array['[]'::jsonb], array['[]'::jsonb],
-        array[1], array['Happened'], array[1], array['[]'::jsonb], array['by hand'::bytea],
+        array[1], array['account/stalled'], array[0], array[0], array[0],
+        array[1], array[1], array[1], array[true],
+        array['Happened'], array[1], array[null::jsonb], array['by hand'::bytea], array[null::jsonb], array[null::jsonb],
         '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')";
     const BEGIN_LONG: &'static str = "begin isolation level repeatable read";
     const CURSE: &'static [&'static str] = &[
