@@ -1,6 +1,7 @@
 //! Decisions on their way to the journal, and the answers that wait for it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use griot_core::{EffectId, EffectRecord, Entity, EntityId, Timestamp};
 use griot_journal::{Append, AppendError, Appended, Batch, Snapshot};
@@ -124,6 +125,7 @@ impl<E: Entity> Spare<E> {
 pub(crate) struct InFlight<E: Entity> {
     pub(crate) batch: Arc<Batch>,
     pub(crate) pending: Pending<E>,
+    pub(crate) began: Instant,
     pub(crate) appending: Appending,
 }
 

@@ -16,6 +16,7 @@ use crate::delivery::{Answered, Asked, BoxDelivery, Look, Settle, Target};
 use crate::effects::Effects;
 use crate::entities::CommandFn;
 use crate::error::Failure;
+use crate::gathering::Away;
 use crate::health::Health;
 use crate::keys::CommandKey;
 use crate::metrics::Metrics;
@@ -53,6 +54,7 @@ pub(crate) struct Kind<E: Entity> {
     pub(crate) entities_per_shard_max: usize,
     pub(crate) commands: HashMap<&'static str, CommandFn<E>>,
     pub(crate) shards: Vec<Sender<ShardMessage<E>>>,
+    pub(crate) away: Away,
     pub(crate) closed: AtomicBool,
 }
 

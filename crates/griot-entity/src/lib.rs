@@ -65,6 +65,7 @@ mod entities;
 mod entity_ref;
 mod error;
 mod forgotten;
+mod gathering;
 mod health;
 mod history;
 mod keys;

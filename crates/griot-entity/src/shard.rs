@@ -25,6 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::batch::{Building, InFlight, Pending, Spare};
 use crate::delivery::BoxDelivery;
 use crate::error::Failure;
+use crate::gathering::Gathering;
 use crate::kind::Kind;
 use crate::recovery::{Recovered, RecoveryError};
 use crate::table::Table;
@@ -39,8 +40,6 @@ const LOOKED_UP_AHEAD: usize = 16;
 const ANSWERS_PER_TURN: usize = 128;
 /// What payloads of events are cut from.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// How often others have their turn before the next batch is closed, while those who were answered are not all back.
-const GATHERING_TURNS: usize = 8;
 /// How long a shard waits before it claims again after a claim failed.
 const CLAIM_BACKOFF: Duration = Duration::from_millis(500);
 
@@ -72,9 +71,8 @@ pub(crate) struct Shard<E: Entity> {
     /// Memory of batches that are done, for the next ones.
     spare: Spare<E>,
     durable_batch: u64,
-    /// Turns of others before the next batch is closed, unless it has this many decisions.
-    gathering_turns: usize,
-    gathered: usize,
+    /// Before the next batch is closed.
+    gathering: Option<Gathering>,
     /// Answers that may go out, in order.
     releasing: VecDeque<BoxDelivery<E>>,
     /// Under way after the shard may have lost its ownership; nothing is decided meanwhile.
@@ -112,8 +110,7 @@ impl<E: Entity> Shard<E> {
             in_flight: None,
             spare: Spare::default(),
             durable_batch: 0,
-            gathering_turns: 0,
-            gathered: 0,
+            gathering: None,
             releasing: VecDeque::new(),
             claiming: None,
             lost: Vec::new(),
@@ -137,7 +134,9 @@ impl<E: Entity> Shard<E> {
                 result = appended(&mut self.in_flight) => self.finish_batch(result),
                 claimed = claimed(&mut self.claiming) => self.finish_claim(claimed),
                 _ = ticks.tick() => self.sweep(),
-                _ = self.mailbox.receive_batch(&mut self.inbox), if takes_more => {}
+                _ = self.mailbox.receive_batch(&mut self.inbox), if takes_more => {
+                    self.kind.away.came(self.inbox.len());
+                }
                 () = ready(()), if self.has_more_to_do() => {}
             }
             self.take_in();
@@ -153,19 +152,22 @@ impl<E: Entity> Shard<E> {
         self.refuse_all();
     }
 
-    /// Whether the next batch waits for those who were answered; counts down their turns. Whoever is answered mostly has
-    /// more to give at once. It goes with what gathered meanwhile then; otherwise two halves take turns, and each waits
-    /// for the other.
+    /// Whether the next batch waits for those who were answered.
     fn gathers(&mut self) -> bool {
-        let is_whole = self.building.pending.held.len() >= self.gathered;
-        let left = self.gathering_turns.saturating_sub(1);
-        self.gathering_turns = if is_whole { 0 } else { left };
-        !is_whole && left > 0
+        let away = &self.kind.away;
+        let goes_on = self
+            .gathering
+            .as_mut()
+            .is_some_and(|gathering| gathering.goes_on(away));
+        if !goes_on {
+            self.gathering = None;
+        }
+        goes_on
     }
 
     /// Whether it can go on without waiting for anybody.
     fn has_more_to_do(&self) -> bool {
-        self.gathering_turns > 0
+        self.gathering.is_some()
             || !self.releasing.is_empty()
             || (!self.inbox.is_empty() && self.has_room())
     }
@@ -247,7 +249,7 @@ impl<E: Entity> Shard<E> {
     /// Gives the journal the next batch, if it has none of this shard.
     fn submit(&mut self) {
         let waits = self.in_flight.is_some() || self.claiming.is_some();
-        if waits || self.gathering_turns > 0 || self.building.appends.is_empty() {
+        if waits || self.gathering.is_some() || self.building.appends.is_empty() {
             return;
         }
         let next = self.spare.next(&self.building);
@@ -269,16 +271,17 @@ impl<E: Entity> Shard<E> {
         self.in_flight = Some(InFlight {
             batch,
             pending,
+            began: std::time::Instant::now(),
             appending: Box::pin(async move { journal.append(appends).await }),
         });
     }
 
     /// Makes everything visible that rests on a batch that is durable now.
-    fn make_visible(&mut self, mut pending: Pending<E>) {
+    fn make_visible(&mut self, mut pending: Pending<E>, took: Duration) {
         self.durable_batch = pending.number;
         self.kind.metrics.answered(pending.held.len());
-        self.gathering_turns = GATHERING_TURNS;
-        self.gathered = self.building.pending.held.len() + pending.held.len();
+        self.kind.away.answered(pending.held.len());
+        self.gathering = Some(Gathering::after(took));
         let answers = pending.held.drain(..).map(|held| held.delivery);
         self.releasing.extend(answers);
         self.spare.held = pending.held;

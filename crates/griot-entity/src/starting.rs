@@ -22,6 +22,7 @@ use crate::effects::lane::{Ended, Job, Lane, LaneMessage, Pace, Perform};
 use crate::effects::publishing::{self, Publish};
 use crate::entities::{CommandFn, Entities};
 use crate::error::Failure;
+use crate::gathering::Away;
 use crate::health::Health;
 use crate::keys::CommandKey;
 use crate::kind::{DEADLINE_SETS, Kind, SNAPSHOT_SAVES_MAX, Terms};
@@ -183,6 +184,7 @@ impl<E: Entity> Registered for Entities<E> {
             entities_per_shard_max: limits.entities_in_memory_max.div_ceil(shards),
             commands,
             shards: senders,
+            away: Away::default(),
             closed: AtomicBool::new(false),
             limits: Arc::new(limits),
         });

@@ -1,6 +1,7 @@
 //! What a shard does when an append fails: undo by recovery, and tell the askers what is known.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use griot_core::{Entity, EntityId, Epoch};
 use griot_journal::{Answer, AppendError, Appended, Batch, JournalError};
@@ -16,13 +17,19 @@ use crate::slot::Phase;
 impl<E: Entity> Shard<E> {
     /// Takes the journal's answer to the batch on its way.
     pub(super) fn finish_batch(&mut self, result: Result<Appended, AppendError>) {
-        let Some(InFlight { batch, pending, .. }) = self.in_flight.take() else {
+        let Some(in_flight) = self.in_flight.take() else {
             return;
         };
+        let InFlight {
+            batch,
+            pending,
+            began,
+            ..
+        } = in_flight;
         let Err(error) = result else {
             self.kind.health.mend();
             self.spare.take_appends(batch);
-            return self.make_visible(pending);
+            return self.make_visible(pending, began.elapsed());
         };
         tracing::warn!(shard = %self.id, %error, appends = batch.appends.len(), "an append failed");
         self.kind.metrics.append_failed();
@@ -105,7 +112,7 @@ impl<E: Entity> Shard<E> {
             appends: rest.cloned().collect(),
         };
         if rest.appends.is_empty() {
-            self.make_visible(pending);
+            self.make_visible(pending, Duration::ZERO);
         } else {
             self.append(Arc::new(rest), pending);
         }

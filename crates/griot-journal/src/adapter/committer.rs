@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use griot_core::Epoch;
 use tokio::sync::mpsc::error::TrySendError;
@@ -21,8 +22,8 @@ use crate::{
 /// A group takes no further batch once it has grown to this many.
 const GROUP_BATCHES_MAX: usize = 1024;
 
-/// How often others have their turn before the next group is closed, while those who were answered are not back.
-const TURNS_MAX: usize = 8;
+/// Before the next group is closed, those who were answered may come back: for so much of the time that the last one took.
+const SHARE: u32 = 8;
 
 /// Where batches are given. What was given when this is dropped still becomes durable.
 ///
@@ -174,11 +175,9 @@ impl Queue {
 
 /// Whoever is answered mostly has more to give at once. It goes with the next group then; otherwise two halves take
 /// turns, and each waits for the other.
-async fn let_come_back(waiting: &mpsc::Receiver<Request>, answered: usize) {
-    for _ in 0..TURNS_MAX {
-        if waiting.len() >= answered {
-            return;
-        }
+async fn let_come_back(waiting: &mpsc::Receiver<Request>, answered: usize, took: Duration) {
+    let until = Instant::now() + took / SHARE;
+    while waiting.len() < answered && Instant::now() < until {
         tokio::task::yield_now().await;
     }
 }
@@ -214,14 +213,15 @@ impl<S: Store> Work<S> {
                     self.waiting.try_recv().ok()
                 };
             }
-            let answered = group.len();
+            let (answered, began) = (group.len(), Instant::now());
             self.commit(group).await;
+            let took = began.elapsed();
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             for barrier in barriers {
                 // Whoever waited may have gone.
                 let _ = barrier.send(());
             }
-            let_come_back(&self.waiting, answered).await;
+            let_come_back(&self.waiting, answered, took).await;
         }
         self.tip.close();
     }
