@@ -14,11 +14,11 @@ use uuid::Uuid;
 
 use crate::body::{self, ROW_BYTES_MAX};
 use crate::chain::chunk;
-use crate::link::{Link, all};
+use crate::link::{Link, Write, all};
 use crate::read::{self, History, Row};
 use crate::steps::{self, missing};
 use crate::stored::{
-    self, Appends, Claim, Deed, Deletion, Slot, Step, StoredAnswer, StoredAppend, StoredEffect,
+    self, Appends, Claim, Deed, Deletion, Slot, Step, StoredAnswer, StoredAppend, StoredId,
 };
 
 /// Over so many partitions the effects of a kind are spread.
@@ -26,6 +26,9 @@ pub(crate) const EFFECT_BUCKETS: i32 = 256;
 
 /// How many of an append's events have their names beside it; a mutation is bounded.
 const NAMES_SHOWN: usize = 100;
+
+/// So many rows of effects are one write at most: 64 KiB each, and their entity's name.
+const ROWS_TOGETHER: usize = 64;
 
 /// Over so many partitions the names of entities are spread.
 pub(crate) const NAME_BUCKETS: i32 = 16;
@@ -123,11 +126,8 @@ impl Placed<'_> {
         if let Some(answer) = &self.append.answer {
             writes.push(Box::pin(self.put_answer(link, answer)));
         }
-        for effect in &self.append.effects {
-            writes.push(Box::pin(self.put_effect(link, effect)));
-        }
-        for id in &self.append.settled {
-            writes.push(Box::pin(self.settle(link, id.id())));
+        if !self.append.effects.is_empty() || !self.append.settled.is_empty() {
+            writes.push(Box::pin(self.put_effects(link)));
         }
         writes
     }
@@ -178,40 +178,45 @@ impl Placed<'_> {
             .map(drop)
     }
 
-    async fn put_effect(&self, link: &Link, effect: &StoredEffect) -> Result<(), JournalError> {
-        let EffectId { seq, n } = effect.id();
-        let id = self.id(&format!("effect {seq} {n}"));
-        let bytes = Bytes::from(effect.encode_to_vec());
-        let column = body::keep(link, bytes, ROW_BYTES_MAX, id).await?;
-        let values = (
-            &link.journal,
-            self.kind(),
-            bucket(&self.slot.entity, EFFECT_BUCKETS),
-            &self.slot.entity,
-            seq.get().cast_signed(),
-            i64::from(n),
-            self.append.at,
-            &*column,
-            self.number,
-        );
-        link.ask(&link.statements.effect_put, values)
-            .await
-            .map(drop)
-    }
-
-    async fn settle(&self, link: &Link, id: EffectId) -> Result<(), JournalError> {
-        let values = (
-            self.number,
-            &link.journal,
-            self.kind(),
-            bucket(&self.slot.entity, EFFECT_BUCKETS),
-            &self.slot.entity,
-            id.seq.get().cast_signed(),
-            i64::from(id.n),
-        );
-        link.ask(&link.statements.effect_delete, values)
-            .await
-            .map(drop)
+    /// They lie in one partition, so many of them are one write.
+    async fn put_effects(&self, link: &Link) -> Result<(), JournalError> {
+        let mut writes: Vec<Write<'_>> = Vec::new();
+        for effect in &self.append.effects {
+            let EffectId { seq, n } = effect.id();
+            let id = self.id(&format!("effect {seq} {n}"));
+            let bytes = Bytes::from(effect.encode_to_vec());
+            let column = body::keep(link, bytes, ROW_BYTES_MAX, id).await?;
+            let values = (
+                &link.journal,
+                self.kind(),
+                bucket(&self.slot.entity, EFFECT_BUCKETS),
+                &self.slot.entity,
+                seq.get().cast_signed(),
+                i64::from(n),
+                self.append.at,
+                column.to_vec(),
+                self.number,
+            );
+            writes.push((&link.statements.effect_put, Box::new(values)));
+        }
+        for EffectId { seq, n } in self.append.settled.iter().map(StoredId::id) {
+            let values = (
+                self.number,
+                &link.journal,
+                self.kind(),
+                bucket(&self.slot.entity, EFFECT_BUCKETS),
+                &self.slot.entity,
+                seq.get().cast_signed(),
+                i64::from(n),
+            );
+            writes.push((&link.statements.effect_delete, Box::new(values)));
+        }
+        while !writes.is_empty() {
+            let rest = writes.split_off(writes.len().min(ROWS_TOGETHER));
+            link.ask_together(std::mem::replace(&mut writes, rest))
+                .await?;
+        }
+        Ok(())
     }
 
     /// What stands before the first `/`.
