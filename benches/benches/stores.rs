@@ -1,7 +1,7 @@
 //! Durable commands per second on each journal, against peers and a loop by hand on the same server.
 //!
 //! ```text
-//! eval "$(scripts/services up postgres mysql)"
+//! eval "$(scripts/services up postgres mysql cassandra)"
 //! cargo bench -p griot-benches --bench stores
 //! cargo bench -p griot-benches --bench stores -- 64        this many in flight only
 //! ```
@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use contender::Contender;
 use griot::Ours;
 use griot_benches::median;
+use griot_cassandra::CassandraJournal;
 use griot_journal::{EmbeddedLog, Options};
 use griot_mysql::MysqlJournal;
 use griot_postgres::{PostgresJournal, PostgresOptions};
@@ -179,6 +180,13 @@ async fn run(in_flights: &[usize]) -> bool {
         contenders.push(Arc::new(Ours::on("MariaDB", Arc::new(journal)).await));
     } else {
         println!("left out: MariaDB, since GRIOT_TEST_MYSQL is not set");
+    }
+    if let Ok(url) = std::env::var("GRIOT_TEST_CASSANDRA") {
+        let own = format!("{url}?journal=bench{}", Uuid::now_v7().simple());
+        let journal = CassandraJournal::connect(&own).await.unwrap();
+        contenders.push(Arc::new(Ours::on("Cassandra", Arc::new(journal)).await));
+    } else {
+        println!("left out: Cassandra, since GRIOT_TEST_CASSANDRA is not set");
     }
     for contender in &contenders {
         fill(contender).await;

@@ -1,11 +1,14 @@
 //! Columns `body`: bytes that lie in them, or in rows of their own where they are many. A cluster takes no row of more
 //! than 16 MiB, and is happier with less.
 
+use std::future::Future;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use griot_journal::JournalError;
 use uuid::Uuid;
 
+use crate::CassandraError;
 use crate::link::Link;
 use crate::stored::foreign;
 
@@ -50,6 +53,11 @@ pub(crate) async fn keep(
     Ok(column.freeze())
 }
 
+/// Whether the bytes of a column lie in rows of their own.
+pub(crate) fn is_apart(column: &Bytes) -> bool {
+    apart(column).is_some()
+}
+
 /// Where the bytes of a column lie, if that is not in it, and how many they are.
 fn apart(column: &Bytes) -> Option<(Uuid, u64)> {
     let (&APART, rest) = column.split_first()? else {
@@ -82,7 +90,34 @@ pub(crate) async fn find(link: &Link, column: Bytes) -> Result<Option<Bytes>, Jo
 /// The bytes of a column whose parts are never taken away before it is.
 pub(crate) async fn read(link: &Link, column: Bytes) -> Result<Bytes, JournalError> {
     let bytes = find(link, column).await?;
-    Ok(bytes.ok_or_else(|| foreign("a body in parts"))?)
+    Ok(bytes.ok_or_else(lost)?)
+}
+
+/// The bytes of a column that somebody may put another in the place of, and then take away its parts: `again` says what
+/// stands there now; `None` where nothing does.
+pub(crate) async fn settled<F>(
+    link: &Link,
+    mut column: Bytes,
+    again: impl Fn() -> F,
+) -> Result<Option<Bytes>, JournalError>
+where
+    F: Future<Output = Result<Option<Bytes>, JournalError>>,
+{
+    loop {
+        let bytes = find(link, column.clone()).await?;
+        if bytes.is_some() {
+            return Ok(bytes);
+        }
+        match again().await? {
+            None => return Ok(None),
+            Some(now) if now == column => return Err(lost().into()),
+            Some(now) => column = now,
+        }
+    }
+}
+
+fn lost() -> CassandraError {
+    foreign("a body in parts")
 }
 
 /// Takes away what lies in rows of its own.

@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use griot_core::{EffectId, EntityId, Offset, stable_hash};
-use griot_journal::JournalError;
+use griot_journal::{BoxFuture, JournalError};
 use prost::Message as _;
 use scylla::value::CqlTimestamp;
 use uuid::Uuid;
 
 use crate::body::{self, ROW_BYTES_MAX};
 use crate::chain::chunk;
-use crate::link::{Link, all};
+use crate::link::{Link, Write, all};
 use crate::read::{self, History, Row};
+use crate::steps::{self, missing};
 use crate::stored::{
-    self, Appends, Claim, Deed, Deletion, Slot, Step, StoredAnswer, StoredAppend, StoredEffect,
+    self, Appends, Claim, Deed, Deletion, Slot, Step, StoredAnswer, StoredAppend, StoredId,
 };
 
 /// Over so many partitions the effects of a kind are spread.
@@ -25,6 +26,9 @@ pub(crate) const EFFECT_BUCKETS: i32 = 256;
 
 /// How many of an append's events have their names beside it; a mutation is bounded.
 const NAMES_SHOWN: usize = 100;
+
+/// So many rows of effects are one write at most: 64 KiB each, and their entity's name.
+const ROWS_TOGETHER: usize = 64;
 
 /// Over so many partitions the names of entities are spread.
 pub(crate) const NAME_BUCKETS: i32 = 16;
@@ -85,11 +89,13 @@ async fn appends(
             slot,
             last_seq: last_seq.unwrap_or(slot.expected),
             first_offset: offset.saturating_add(slot.events.min(1)),
+            append: StoredAppend::default(),
         });
         offset = offset.saturating_add(slot.events);
     }
-    let put = placed.iter().map(|one| one.put(link));
-    all(put.collect()).await.map(drop)
+    let opened = all(placed.into_iter().map(|one| one.open(link)).collect()).await?;
+    let writes = opened.iter().flat_map(|one| one.writes(link));
+    all(writes.collect()).await.map(drop)
 }
 
 /// An append at its place.
@@ -100,43 +106,58 @@ struct Placed<'a> {
     /// The entity's after the whole step.
     last_seq: u64,
     first_offset: u64,
+    /// What is in the slot, once that is read.
+    append: StoredAppend,
 }
 
 impl Placed<'_> {
-    async fn put(&self, link: &Link) -> Result<(), JournalError> {
-        let slot = self.slot;
-        let bytes = body::read(link, slot.body.clone()).await?;
-        let append: StoredAppend = stored::decoded(bytes, "an append")?;
+    async fn open(mut self, link: &Link) -> Result<Self, JournalError> {
+        let (number, place) = (self.number.cast_unsigned(), index(self.place));
+        self.append = steps::append(link, number, place, self.slot.body.clone()).await?;
+        Ok(self)
+    }
+
+    /// All its rows, in no order: they have one timestamp, and of a row that is put and deleted under it nothing is left.
+    fn writes<'a>(&'a self, link: &'a Link) -> Vec<BoxFuture<'a, Result<(), JournalError>>> {
+        let mut writes: Vec<BoxFuture<'a, _>> = vec![Box::pin(self.put_commit(link))];
+        if self.slot.expected == 0 {
+            writes.push(Box::pin(self.put_name(link)));
+        }
+        if let Some(answer) = &self.append.answer {
+            writes.push(Box::pin(self.put_answer(link, answer)));
+        }
+        if !self.append.effects.is_empty() || !self.append.settled.is_empty() {
+            writes.push(Box::pin(self.put_effects(link)));
+        }
+        writes
+    }
+
+    async fn put_commit(&self, link: &Link) -> Result<(), JournalError> {
+        let Placed { number, slot, .. } = *self;
         let seq = slot.expected.saturating_add(slot.events);
         let values = (
             &link.journal,
             &slot.entity,
             self.last_seq.cast_signed(),
             seq.cast_signed(),
-            self.number,
+            number,
             self.place,
             self.first_offset.cast_signed(),
-            CqlTimestamp(append.at.div_euclid(1000)),
-            names(&append),
+            CqlTimestamp(self.append.at.div_euclid(1000)),
+            names(&self.append),
             &*slot.body,
-            self.number,
+            number,
         );
-        link.ask(&link.statements.commit_put, values).await?;
-        if slot.expected == 0 {
-            let bucket = bucket(&slot.entity, NAME_BUCKETS);
-            let values = (&link.journal, bucket, &slot.entity, self.number);
-            link.ask(&link.statements.name_put, values).await?;
-        }
-        if let Some(answer) = &append.answer {
-            self.put_answer(link, answer).await?;
-        }
-        for effect in &append.effects {
-            self.put_effect(link, &append, effect).await?;
-        }
-        for id in &append.settled {
-            self.settle(link, id.id()).await?;
-        }
-        Ok(())
+        let put = &link.statements.commit_put;
+        link.ask(put, values).await.map(drop)
+    }
+
+    async fn put_name(&self, link: &Link) -> Result<(), JournalError> {
+        let entity = &self.slot.entity;
+        let bucket = bucket(entity, NAME_BUCKETS);
+        let values = (&link.journal, bucket, entity, self.number);
+        let put = &link.statements.name_put;
+        link.ask(put, values).await.map(drop)
     }
 
     async fn put_answer(&self, link: &Link, answer: &StoredAnswer) -> Result<(), JournalError> {
@@ -157,45 +178,45 @@ impl Placed<'_> {
             .map(drop)
     }
 
-    async fn put_effect(
-        &self,
-        link: &Link,
-        append: &StoredAppend,
-        effect: &StoredEffect,
-    ) -> Result<(), JournalError> {
-        let EffectId { seq, n } = effect.id();
-        let id = self.id(&format!("effect {seq} {n}"));
-        let bytes = Bytes::from(effect.encode_to_vec());
-        let column = body::keep(link, bytes, ROW_BYTES_MAX, id).await?;
-        let values = (
-            &link.journal,
-            self.kind(),
-            bucket(&self.slot.entity, EFFECT_BUCKETS),
-            &self.slot.entity,
-            seq.get().cast_signed(),
-            i64::from(n),
-            append.at,
-            &*column,
-            self.number,
-        );
-        link.ask(&link.statements.effect_put, values)
-            .await
-            .map(drop)
-    }
-
-    async fn settle(&self, link: &Link, id: EffectId) -> Result<(), JournalError> {
-        let values = (
-            self.number,
-            &link.journal,
-            self.kind(),
-            bucket(&self.slot.entity, EFFECT_BUCKETS),
-            &self.slot.entity,
-            id.seq.get().cast_signed(),
-            i64::from(id.n),
-        );
-        link.ask(&link.statements.effect_delete, values)
-            .await
-            .map(drop)
+    /// They lie in one partition, so many of them are one write.
+    async fn put_effects(&self, link: &Link) -> Result<(), JournalError> {
+        let mut writes: Vec<Write<'_>> = Vec::new();
+        for effect in &self.append.effects {
+            let EffectId { seq, n } = effect.id();
+            let id = self.id(&format!("effect {seq} {n}"));
+            let bytes = Bytes::from(effect.encode_to_vec());
+            let column = body::keep(link, bytes, ROW_BYTES_MAX, id).await?;
+            let values = (
+                &link.journal,
+                self.kind(),
+                bucket(&self.slot.entity, EFFECT_BUCKETS),
+                &self.slot.entity,
+                seq.get().cast_signed(),
+                i64::from(n),
+                self.append.at,
+                column.to_vec(),
+                self.number,
+            );
+            writes.push((&link.statements.effect_put, Box::new(values)));
+        }
+        for EffectId { seq, n } in self.append.settled.iter().map(StoredId::id) {
+            let values = (
+                self.number,
+                &link.journal,
+                self.kind(),
+                bucket(&self.slot.entity, EFFECT_BUCKETS),
+                &self.slot.entity,
+                seq.get().cast_signed(),
+                i64::from(n),
+            );
+            writes.push((&link.statements.effect_delete, Box::new(values)));
+        }
+        while !writes.is_empty() {
+            let rest = writes.split_off(writes.len().min(ROWS_TOGETHER));
+            link.ask_together(std::mem::replace(&mut writes, rest))
+                .await?;
+        }
+        Ok(())
     }
 
     /// What stands before the first `/`.
@@ -221,46 +242,44 @@ fn names(append: &StoredAppend) -> Vec<&str> {
 /// what is left to do, if this is done again.
 async fn deletion(link: &Link, number: i64, deletion: &Deletion) -> Result<(), JournalError> {
     let entity = stored::entity(&deletion.entity)?;
-    let last = read::last_commit(link, &entity).await?;
-    let mut gone: Vec<Row> = Vec::new();
-    let mut history = History::of(link, &entity, 0);
-    while let Some(row) = history.next().await? {
-        if row.seq > deletion.to && row.expected() >= deletion.to {
-            break;
+    let bucket = bucket(&deletion.entity, NAME_BUCKETS);
+    let to = deletion.to.cast_signed();
+    let values = (&link.journal, bucket, &deletion.entity, to, number);
+    link.ask(&link.statements.deletion_put, values).await?;
+    // What is appended behind this step is not its to take.
+    let until = number.saturating_sub(1).cast_unsigned();
+    let last = read::last_commit(link, &entity, until).await?;
+    let mut history = History::of(link, &entity, 0, until);
+    let (mut steps, mut parts) = (BTreeMap::<i64, Vec<i32>>::new(), Vec::new());
+    let mut rest = None;
+    while rest.is_none()
+        && let Some(row) = history.next().await?
+    {
+        // Where there are none left, its slot in the log is not rewritten, and has the same parts.
+        let is_full = !row.append.events.is_empty();
+        if is_full && row.expected() < deletion.to {
+            steps.entry(row.number).or_default().push(row.place);
         }
-        // What was appended behind this step is not its to take.
-        if row.number < number {
-            gone.push(row);
+        if row.seq > deletion.to || Some(row.stands()) == last {
+            rest = Some(row);
+        } else if is_full && body::is_apart(&row.column) {
+            parts.push(row.column);
         }
     }
-    let mut steps: BTreeMap<i64, Vec<i32>> = BTreeMap::new();
-    for row in &gone {
-        steps.entry(row.number).or_default().push(row.place);
-    }
+    // Else somebody is further than this already.
+    let Some(rest) = rest else {
+        return Ok(());
+    };
     for (step, places) in steps {
         blank_step(link, step, &places, deletion.to).await?;
     }
-    for row in gone {
-        if row.seq <= deletion.to && Some((row.seq, row.number, row.place)) != last {
-            let place = (row.seq.cast_signed(), row.number, row.place);
-            let values = (
-                number,
-                &link.journal,
-                entity.as_str(),
-                place.0,
-                place.1,
-                place.2,
-            );
-            link.ask(&link.statements.commit_delete, values).await?;
-            // Where there were none left, its slot in the log was not rewritten, and has the same parts.
-            if !row.append.events.is_empty() {
-                body::forget(link, &row.column).await?;
-            }
-        } else {
-            blank_row(link, number, &entity, row, deletion.to).await?;
-        }
+    let (seq, step, place) = rest.stands();
+    let values = (number, &link.journal, entity.as_str(), seq, step, place);
+    link.ask(&link.statements.commits_delete, values).await?;
+    for column in parts {
+        body::forget(link, &column).await?;
     }
-    Ok(())
+    blank_row(link, number, &entity, rest, deletion.to).await
 }
 
 async fn blank_row(
@@ -271,24 +290,29 @@ async fn blank_row(
     to: u64,
 ) -> Result<(), JournalError> {
     let expected = row.expected();
-    let place = (row.seq.cast_signed(), row.number, row.place);
+    let (seq, step, place) = row.stands();
     let old = row.column;
     let Some(append) = blank(row.append, expected, to) else {
         return Ok(());
     };
-    let column = keep_blank(link, &append, (place.1, place.2), to).await?;
+    let column = keep_blank(link, &append, (step, place), to).await?;
     let values = (
         number,
         &*column,
         names(&append),
         &link.journal,
         entity.as_str(),
-        place.0,
-        place.1,
-        place.2,
+        seq,
+        step,
+        place,
     );
     link.ask(&link.statements.commit_rewrite, values).await?;
     body::forget(link, &old).await
+}
+
+/// A place in a step, counted from 0, so it fits.
+fn index(place: i32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
 }
 
 /// An append without its events up to a sequence; `None` where they are gone already, with others perhaps that a later
@@ -316,20 +340,18 @@ async fn keep_blank(
 /// Rewrites a step of the log without some events, whoever else does.
 async fn blank_step(link: &Link, step: i64, places: &[i32], to: u64) -> Result<(), JournalError> {
     let number = step.cast_unsigned();
-    let foreign = || stored::foreign(&format!("step {number} of the log"));
     loop {
-        let found = read::step(link, number).await?.ok_or_else(foreign)?;
-        let bytes = body::read(link, found.body.clone()).await?;
-        let mut content: Step = stored::decoded(bytes, "a step of the log")?;
+        let found = read::step(link, number).await?;
+        let found = found.ok_or_else(|| missing(number))?;
+        let mut content = steps::content(link, number, found.body.clone()).await?;
         let Some(Deed::Appends(appends)) = &mut content.deed else {
-            return Err(foreign().into());
+            return Err(missing(number));
         };
         let mut is_blank = true;
         for &place in places {
-            let index = usize::try_from(place).unwrap_or(usize::MAX);
-            let slot = appends.slots.get_mut(index).ok_or_else(foreign)?;
-            let bytes = body::read(link, slot.body.clone()).await?;
-            let append = stored::decoded(bytes, "an append")?;
+            let slot = appends.slots.get_mut(index(place));
+            let slot = slot.ok_or_else(|| missing(number))?;
+            let append = steps::append(link, number, index(place), slot.body.clone()).await?;
             if let Some(append) = blank(append, slot.expected, to) {
                 slot.body = keep_blank(link, &append, (step, place), to).await?;
                 is_blank = false;

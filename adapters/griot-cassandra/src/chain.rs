@@ -23,6 +23,7 @@ use crate::carry;
 use crate::judge::{Judged, Known, count, judge};
 use crate::link::{Link, all};
 use crate::read;
+use crate::steps::{self, missing};
 use crate::stored::{self, Appends, Claim, Deed, Deletion, Slot, Step};
 
 /// How many steps lie in one partition.
@@ -86,7 +87,9 @@ impl Chain {
             epochs: HashMap::new(),
             seqs: HashMap::new(),
         };
-        while !chain.is_at_the_end().await? {}
+        // Where others append on and on, somebody is there who carries over.
+        let deadline = chain.link.deadline();
+        while !chain.is_at_the_end().await? && Instant::now() < deadline {}
         chain.tip.raise(chain.head.last_offset);
         Ok(chain)
     }
@@ -151,7 +154,7 @@ impl Chain {
                 .await
                 .map_err(Fault::NotAsked)?;
             let to = to.min(last);
-            let first = read::first_event(&link, entity).await;
+            let first = read::first_event(&link, entity, self.head.number).await;
             let first = first.map_err(Fault::NotAsked)?;
             if first.is_none_or(|first| first > to) {
                 return Ok(());
@@ -197,7 +200,7 @@ impl Chain {
         if !link.write_if(&link.statements.step_put, values).await? {
             // Where the cluster gave up in between, the one who was faster may be this very one.
             let found = read::step(&link, number).await.map_err(Fault::Unknown)?;
-            let found = found.ok_or_else(|| Fault::Unknown(gone(number)))?;
+            let found = found.ok_or_else(|| Fault::Unknown(missing(number)))?;
             if found.id != id {
                 let adopted = self.adopt(found).await;
                 // What is left behind takes room, nothing else.
@@ -231,8 +234,8 @@ impl Chain {
             return Ok(());
         }
         // Whoever put it has not carried it over yet, or is gone. To do it twice does no harm.
-        let bytes = body::read(&self.link, found.body).await?;
-        let step: Step = stored::decoded(bytes, "a step of the log")?;
+        let next = self.head.number.saturating_add(1);
+        let step = steps::content(&self.link, next, found.body).await?;
         self.carry_over(&step, found.last_offset).await
     }
 
@@ -334,10 +337,6 @@ pub(crate) async fn progress(link: &Link) -> Result<Head, JournalError> {
         last_offset: Offset(last_offset.cast_unsigned()),
     });
     Ok(head.unwrap_or_default())
-}
-
-fn gone(number: u64) -> JournalError {
-    stored::foreign(&format!("step {number} of the log")).into()
 }
 
 /// The bodies of a group's appends, each written once, however often the group is put.

@@ -27,7 +27,7 @@ pub struct CassandraJournal {
     tip: Arc<Tip>,
     chain: Arc<Mutex<Chain>>,
     link: Arc<Link>,
-    tail: Tail,
+    pub(crate) tail: Tail,
 }
 
 impl CassandraJournal {
@@ -71,7 +71,7 @@ impl CassandraJournal {
         Ok(&self.link)
     }
 
-    async fn head(&self) -> Result<Head, JournalError> {
+    pub(crate) async fn head(&self) -> Result<Head, JournalError> {
         let head = progress(self.link()?).await?;
         self.tip.raise(head.last_offset);
         Ok(head)
@@ -105,7 +105,10 @@ impl Journal for CassandraJournal {
         entity: &'a EntityId,
         range: SeqRange,
     ) -> BoxFuture<'a, Result<Vec<RecordedEvent>, JournalError>> {
-        Box::pin(async move { read::events(self.link()?, entity, range).await })
+        Box::pin(async move {
+            let head = self.head().await?;
+            read::events(self.link()?, entity, head.number, range).await
+        })
     }
 
     fn commits<'a>(
@@ -115,15 +118,20 @@ impl Journal for CassandraJournal {
         skip: usize,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Commit>, JournalError>> {
-        let limit = limit.min(PAGE_COMMITS_MAX);
-        Box::pin(async move { read::commits(self.link()?, entity, from, skip, limit).await })
+        let some = (skip, limit.min(PAGE_COMMITS_MAX));
+        Box::pin(async move {
+            let head = self.head().await?;
+            read::commits(self.link()?, entity, head.number, from, some).await
+        })
     }
 
     fn last_seq<'a>(&'a self, entity: &'a EntityId) -> BoxFuture<'a, Result<Seq, JournalError>> {
         let idle = self.committer.idle();
         Box::pin(async move {
             idle.await?;
-            read::last_seq(self.link()?, entity).await
+            let head = self.head().await?;
+            let last = read::last_commit(self.link()?, entity, head.number).await?;
+            Ok(last.map_or(Seq::ZERO, |(seq, ..)| Seq(seq.cast_unsigned())))
         })
     }
 

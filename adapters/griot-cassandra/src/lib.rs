@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod archive;
 mod body;
 mod carry;
 mod chain;
@@ -34,6 +35,7 @@ mod read;
 mod schema;
 mod snapshots;
 mod statements;
+mod steps;
 mod stored;
 mod tail;
 

@@ -18,6 +18,7 @@ use scylla::policies::retry::FallthroughRetryPolicy;
 use scylla::response::query_result::QueryResult;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::serialize::row::SerializeRow;
+use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::{CqlValue, Row};
@@ -44,6 +45,12 @@ pub(crate) struct Link {
     pub(crate) journal: String,
     pub(crate) patience: Duration,
 }
+
+/// A statement that writes, and its values.
+pub(crate) type Write<'a> = (
+    &'a PreparedStatement,
+    Box<dyn SerializeRow + Send + Sync + 'a>,
+);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -91,6 +98,18 @@ impl Link {
     ) -> Result<QueryResult, JournalError> {
         let asked = || self.session.execute_unpaged(statement, &values);
         self.again_and_again(asked).await
+    }
+
+    /// Writes rows of one partition as one, as [`ask`](Self::ask) does.
+    pub(crate) async fn ask_together(&self, writes: Vec<Write<'_>>) -> Result<(), JournalError> {
+        let mut batch = Batch::new(BatchType::Unlogged);
+        let mut rows = Vec::with_capacity(writes.len());
+        for (statement, values) in writes {
+            batch.append_statement(statement.clone());
+            rows.push(values);
+        }
+        let asked = || self.session.batch(&batch, &rows);
+        self.again_and_again(asked).await.map(drop)
     }
 
     async fn again_and_again<T, F: Future<Output = Result<T, ExecutionError>>>(

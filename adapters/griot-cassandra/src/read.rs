@@ -87,6 +87,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Where it stands in its entity's history.
+    pub(crate) fn stands(&self) -> Place {
+        (self.seq.cast_signed(), self.number, self.place)
+    }
+
     /// The entity's sequence before it.
     pub(crate) fn expected(&self) -> u64 {
         let left = u64::try_from(self.append.events.len()).unwrap_or(u64::MAX);
@@ -106,66 +111,103 @@ impl Row {
 
 type Columns = (i64, i64, i32, i64, Vec<u8>);
 
+/// Seq, number, place: where a row stands in its entity's history.
+pub(crate) type Place = (i64, i64, i32);
+
 /// An entity's appends, in order.
 pub(crate) struct History<'a> {
     link: &'a Link,
+    entity: &'a EntityId,
+    /// The last step that counts.
+    until: i64,
     pages: Pages<'a, (&'a String, &'a str, i64)>,
     ready: VecDeque<Columns>,
 }
 
 impl<'a> History<'a> {
-    /// Those that reached `from`.
-    pub(crate) fn of(link: &'a Link, entity: &'a EntityId, from: u64) -> Self {
+    /// Those that reached `from`, as they were after the step `until`: a later one may be carried over in part.
+    pub(crate) fn of(link: &'a Link, entity: &'a EntityId, from: u64, until: u64) -> Self {
         // Nobody ever gets to the highest.
         let from = i64::try_from(from).unwrap_or(i64::MAX);
         let values = (&link.journal, entity.as_str(), from);
         Self {
             link,
+            entity,
+            until: until.cast_signed(),
             pages: link.pages(&link.statements.commits, values),
             ready: VecDeque::new(),
         }
     }
 
     pub(crate) async fn next(&mut self) -> Result<Option<Row>, JournalError> {
-        while self.ready.is_empty() {
-            match self.pages.next().await? {
-                Some(rows) => self.ready = rows.into(),
-                None => return Ok(None),
+        while let Some((seq, number, place, first_offset, column)) = self.columns().await? {
+            if number > self.until {
+                break;
+            }
+            let column = Bytes::from(column);
+            let again = || column_of(self.link, self.entity, (seq, number, place));
+            let bytes = body::settled(self.link, column.clone(), again).await?;
+            // Else it was deleted meanwhile.
+            if let Some(bytes) = bytes {
+                return Ok(Some(Row {
+                    seq: seq.cast_unsigned(),
+                    number,
+                    place,
+                    first_offset: first_offset.cast_unsigned(),
+                    append: stored::decoded(bytes, "an append")?,
+                    column,
+                }));
             }
         }
-        let Some((seq, number, place, first_offset, column)) = self.ready.pop_front() else {
-            return Ok(None);
-        };
-        let column = Bytes::from(column);
-        let bytes = body::read(self.link, column.clone()).await?;
-        Ok(Some(Row {
-            seq: seq.cast_unsigned(),
-            number,
-            place,
-            first_offset: first_offset.cast_unsigned(),
-            append: stored::decoded(bytes, "an append")?,
-            column,
-        }))
+        Ok(None)
+    }
+
+    async fn columns(&mut self) -> Result<Option<Columns>, JournalError> {
+        while self.ready.is_empty()
+            && let Some(rows) = self.pages.next().await?
+        {
+            self.ready = rows.into();
+        }
+        Ok(self.ready.pop_front())
     }
 }
 
-/// The place of an entity's last append.
+async fn column_of(
+    link: &Link,
+    entity: &EntityId,
+    (seq, number, place): Place,
+) -> Result<Option<Bytes>, JournalError> {
+    let values = (&link.journal, entity.as_str(), seq, number, place);
+    let rows: Vec<(Vec<u8>,)> = link.rows(&link.statements.commit_body, values).await?;
+    let first = rows.into_iter().next();
+    Ok(first.map(|(column,)| column.into()))
+}
+
+/// Where an entity's last append stands, as it was after the step `until`.
 pub(crate) async fn last_commit(
     link: &Link,
     entity: &EntityId,
-) -> Result<Option<(u64, i64, i32)>, JournalError> {
+    until: u64,
+) -> Result<Option<Place>, JournalError> {
     let values = (&link.journal, entity.as_str());
-    let rows: Vec<(i64, i64, i32)> = link.rows(&link.statements.last_commit, values).await?;
-    let last = rows.first();
-    Ok(last.map(|&(seq, number, place)| (seq.cast_unsigned(), number, place)))
+    let mut pages = link.pages(&link.statements.last_commits, values);
+    while let Some(rows) = pages.next::<Place>().await? {
+        let mut rows = rows.into_iter();
+        let last = rows.find(|(_, number, _)| number.cast_unsigned() <= until);
+        if last.is_some() {
+            return Ok(last);
+        }
+    }
+    Ok(None)
 }
 
 /// The first of an entity's events that is not deleted.
 pub(crate) async fn first_event(
     link: &Link,
     entity: &EntityId,
+    until: u64,
 ) -> Result<Option<Seq>, JournalError> {
-    let mut history = History::of(link, entity, 0);
+    let mut history = History::of(link, entity, 0, until);
     while let Some(row) = history.next().await? {
         if !row.append.events.is_empty() {
             let gone = row.append.gone;
@@ -175,14 +217,15 @@ pub(crate) async fn first_event(
     Ok(None)
 }
 
+/// As they were after the step `until`.
 pub(crate) async fn commits(
     link: &Link,
     entity: &EntityId,
+    until: u64,
     from: Seq,
-    skip: usize,
-    limit: usize,
+    (skip, limit): (usize, usize),
 ) -> Result<Vec<Commit>, JournalError> {
-    let mut history = History::of(link, entity, from.get());
+    let mut history = History::of(link, entity, from.get(), until);
     let (mut commits, mut skipped) = (Vec::new(), 0);
     while commits.len() < limit
         && let Some(row) = history.next().await?
@@ -196,16 +239,18 @@ pub(crate) async fn commits(
     Ok(commits)
 }
 
+/// As they were after the step `until`.
 pub(crate) async fn events(
     link: &Link,
     entity: &EntityId,
+    until: u64,
     range: SeqRange,
 ) -> Result<Vec<RecordedEvent>, JournalError> {
     let mut found = Vec::new();
     if range.limit == 0 || range.from > range.to {
         return Ok(found);
     }
-    let mut history = History::of(link, entity, range.from.get());
+    let mut history = History::of(link, entity, range.from.get(), until);
     let mut is_over = false;
     while !is_over && let Some(row) = history.next().await? {
         let last = row.seq;

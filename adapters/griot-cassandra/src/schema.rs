@@ -13,7 +13,7 @@ use crate::options::{Agreement, Replication};
 use crate::{CassandraError, CassandraOptions};
 
 /// What brings the tables from one version to the next, beginning with version 1. Each can be repeated.
-const VERSIONS: [&str; 1] = [include_str!("../cql/1.cql")];
+const VERSIONS: [&str; 2] = [include_str!("../cql/1.cql"), include_str!("../cql/2.cql")];
 
 /// # Errors
 ///

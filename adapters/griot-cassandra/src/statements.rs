@@ -11,6 +11,8 @@ use crate::options::Agreement;
 const STEPS: i32 = 32;
 /// Rows of 64 KiB at most.
 const ROWS: i32 = 128;
+/// Of which mostly the first is enough.
+const LAST_ROWS: i32 = 16;
 /// Rows of 1 MiB.
 const PARTS: i32 = 4;
 
@@ -24,14 +26,16 @@ pub(crate) struct Statements {
     pub(crate) steps: PreparedStatement,
     pub(crate) progress: PreparedStatement,
     pub(crate) progress_put: PreparedStatement,
+    pub(crate) shards: PreparedStatement,
     pub(crate) shard: PreparedStatement,
     pub(crate) shard_put: PreparedStatement,
     pub(crate) last_seq: PreparedStatement,
-    pub(crate) last_commit: PreparedStatement,
+    pub(crate) last_commits: PreparedStatement,
     pub(crate) commits: PreparedStatement,
+    pub(crate) commit_body: PreparedStatement,
     pub(crate) commit_put: PreparedStatement,
     pub(crate) commit_rewrite: PreparedStatement,
-    pub(crate) commit_delete: PreparedStatement,
+    pub(crate) commits_delete: PreparedStatement,
     pub(crate) answer: PreparedStatement,
     pub(crate) answer_put: PreparedStatement,
     pub(crate) effects: PreparedStatement,
@@ -39,6 +43,8 @@ pub(crate) struct Statements {
     pub(crate) effect_delete: PreparedStatement,
     pub(crate) names: PreparedStatement,
     pub(crate) name_put: PreparedStatement,
+    pub(crate) deletions: PreparedStatement,
+    pub(crate) deletion_put: PreparedStatement,
     pub(crate) parts: PreparedStatement,
     pub(crate) part_put: PreparedStatement,
     pub(crate) parts_delete: PreparedStatement,
@@ -100,6 +106,11 @@ impl Statements {
                 "insert into @progress (journal, number, last_offset) values (?, ?, ?) using timestamp ?",
             )
             .await?,
+            shards: paged(
+                "select kind, number, epoch from @shards where journal = ?",
+                ROWS,
+            )
+            .await?,
             shard: prepare(
                 "select epoch from @shards where journal = ? and kind = ? and number = ?",
             )
@@ -112,15 +123,21 @@ impl Statements {
                 "select last_seq from @commits where journal = ? and entity = ? limit 1",
             )
             .await?,
-            last_commit: prepare(
+            last_commits: paged(
                 "select seq, number, place from @commits where journal = ? and entity = ?
-                  order by seq desc, number desc, place desc limit 1",
+                  order by seq desc, number desc, place desc",
+                LAST_ROWS,
             )
             .await?,
             commits: paged(
                 "select seq, number, place, first_offset, body from @commits
                   where journal = ? and entity = ? and seq >= ?",
                 ROWS,
+            )
+            .await?,
+            commit_body: prepare(
+                "select body from @commits
+                  where journal = ? and entity = ? and seq = ? and number = ? and place = ?",
             )
             .await?,
             commit_put: prepare(
@@ -133,9 +150,9 @@ impl Statements {
                   where journal = ? and entity = ? and seq = ? and number = ? and place = ?",
             )
             .await?,
-            commit_delete: prepare(
+            commits_delete: prepare(
                 "delete from @commits using timestamp ?
-                  where journal = ? and entity = ? and seq = ? and number = ? and place = ?",
+                  where journal = ? and entity = ? and (seq, number, place) < (?, ?, ?)",
             )
             .await?,
             answer: prepare(
@@ -170,6 +187,14 @@ impl Statements {
             .await?,
             name_put: prepare(
                 "insert into @names (journal, bucket, entity) values (?, ?, ?) using timestamp ?",
+            )
+            .await?,
+            deletions: prepare(
+                "select entity, deleted_to from @deletions where journal = ? and bucket = ? and entity > ? limit ?",
+            )
+            .await?,
+            deletion_put: prepare(
+                "insert into @deletions (journal, bucket, entity, deleted_to) values (?, ?, ?, ?) using timestamp ?",
             )
             .await?,
             parts: paged(

@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use griot_core::Offset;
 use griot_journal::{Commit, Filter, JournalError, Page, RecordedEvent};
 
-use crate::body;
-use crate::chain::{Head, chunk, chunk_end};
+use crate::chain::{Head, chunk};
 use crate::link::Link;
 use crate::read::recorded;
-use crate::stored::{self, Deed, Slot, Step, StoredAppend};
+use crate::steps::{self, Passed, Steps, missing};
+use crate::stored::{self, Slot};
 
 /// How many ends of pages are remembered.
 const PLACES_MAX: usize = 1024;
@@ -53,7 +53,12 @@ impl Tail {
     }
 
     /// The number of the first step that ends behind an offset. There is one.
-    async fn behind(&self, link: &Link, head: Head, offset: u64) -> Result<u64, JournalError> {
+    pub(crate) async fn behind(
+        &self,
+        link: &Link,
+        head: Head,
+        offset: u64,
+    ) -> Result<u64, JournalError> {
         let mut low = self.known(offset).min(head.number);
         // Mostly it is the next one; it is looked for in twice the distance each time, then in between.
         let (mut high, mut distance) = (head.number, 1_u64);
@@ -81,7 +86,7 @@ impl Tail {
         known.map_or(0, |(_, &number)| number)
     }
 
-    fn remember(&self, (offset, number): (u64, u64)) {
+    pub(crate) fn remember(&self, (offset, number): (u64, u64)) {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if places.len() >= PLACES_MAX {
             places.clear();
@@ -101,10 +106,6 @@ async fn end_of(link: &Link, number: u64) -> Result<u64, JournalError> {
     Ok(end.cast_unsigned())
 }
 
-fn missing(number: u64) -> JournalError {
-    stored::foreign(&format!("step {number} of the log")).into()
-}
-
 struct Reading<'a> {
     link: &'a Link,
     filter: &'a Filter,
@@ -116,69 +117,47 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Reads from one step on, as far as is asked. Gives a step that is read wholly, and the offset after it.
     async fn read(&mut self, first: u64, last: u64) -> Result<(u64, u64), JournalError> {
-        let (mut number, mut passed) = (first, (0, 0));
-        while number <= last {
-            let (chunk, end) = (chunk(number), chunk_end(chunk(number)).min(last));
-            let values = (
-                &self.link.journal,
-                chunk.cast_signed(),
-                number.cast_signed(),
-                end.cast_signed(),
-            );
-            let mut pages = self.link.pages(&self.link.statements.steps, values);
-            while let Some(rows) = pages.next::<(i64, i64, Vec<u8>)>().await? {
-                for (found, last_offset, body) in rows {
-                    // The log has no holes.
-                    if found.cast_unsigned() != number {
-                        return Err(missing(number));
-                    }
-                    let last_offset = last_offset.cast_unsigned();
-                    let begins = self.step(body, last_offset).await?;
-                    if last_offset > self.next {
-                        return Ok((begins, number.saturating_sub(1)));
-                    }
-                    passed = (last_offset, number);
-                    if last_offset == self.next {
-                        return Ok(passed);
-                    }
-                    number = number.saturating_add(1);
-                }
+        let mut steps = Steps::of(self.link, first, last);
+        let mut passed = (0, 0);
+        while let Some(step) = steps.next().await? {
+            let (number, begins, ends) = (step.number, step.begins, step.ends);
+            self.step(step).await?;
+            if ends > self.next {
+                return Ok((begins, number.saturating_sub(1)));
             }
-            if number <= end {
-                return Err(missing(number));
+            passed = (ends, number);
+            if ends == self.next {
+                break;
             }
         }
         Ok(passed)
     }
 
-    /// Takes what is wanted of a step, and says after which offset it begins.
-    async fn step(&mut self, body: Vec<u8>, last_offset: u64) -> Result<u64, JournalError> {
-        let bytes = body::read(self.link, body.into()).await?;
-        let step: Step = stored::decoded(bytes, "a step of the log")?;
-        let Some(Deed::Appends(appends)) = step.deed else {
-            return Ok(last_offset);
-        };
-        let count: u64 = appends.slots.iter().map(|slot| slot.events).sum();
-        let begins = last_offset.saturating_sub(count);
-        let mut offset = begins;
-        for slot in appends.slots {
-            let end = offset.saturating_add(slot.events);
-            if end > self.after && offset < self.next && slot.events > 0 {
-                self.slot(slot, offset).await?;
+    /// Takes what is wanted of a step.
+    async fn step(&mut self, step: Passed) -> Result<(), JournalError> {
+        let mut before = step.begins;
+        for (slot, place) in step.slots.into_iter().zip(0..) {
+            let end = before.saturating_add(slot.events);
+            if end > self.after && before < self.next && slot.events > 0 {
+                self.slot((step.number, place), slot, before).await?;
             }
-            offset = end;
+            before = end;
         }
-        Ok(begins)
+        Ok(())
     }
 
-    async fn slot(&mut self, slot: Slot, before: u64) -> Result<(), JournalError> {
+    async fn slot(
+        &mut self,
+        (number, place): (u64, usize),
+        slot: Slot,
+        before: u64,
+    ) -> Result<(), JournalError> {
         let entity = stored::entity(&slot.entity)?;
         let kind = self.filter.kind.as_deref();
         if kind.is_some_and(|kind| entity.kind() != kind) {
             return Ok(());
         }
-        let bytes = body::read(self.link, slot.body).await?;
-        let append: StoredAppend = stored::decoded(bytes, "an append")?;
+        let append = steps::append(self.link, number, place, slot.body).await?;
         let first = before.saturating_add(append.gone).saturating_add(1);
         let events = recorded(Commit {
             append: append.append(entity, slot.expected)?,

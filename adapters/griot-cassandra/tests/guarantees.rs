@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use griot_core::{Offset, Seq};
 use griot_journal::{
-    Answer, Append, AppendError, Filter, Journal, JournalError, RecordedEvent, SeqRange,
+    Answer, Append, AppendError, Archive as _, Filter, Journal, JournalError, Mark, RecordedEvent,
+    SeqRange,
 };
 use griot_testkit::journal::server::JournalServer as _;
 use griot_testkit::journal::{Writer, append_of, entity, happened};
@@ -300,5 +301,100 @@ fn g7_what_a_large_append_leaves_is_read_after_a_second_deletion() {
         );
         let commits = journal.commits(&entity("a"), Seq::ZERO, 0, 10).await;
         assert_eq!(commits.unwrap().len(), 1);
+    });
+}
+
+/// Of two rows of one step the first is missing, as whoever carries them over leaves it for a moment, or dying.
+#[test]
+fn g2_what_is_carried_over_in_part_is_not_seen_before_all_of_it() {
+    let place = place!();
+    griot_testkit::run(async {
+        let journal = place.open().await;
+        let writer = Writer::claim(&journal).await.unwrap();
+        writer.write(&entity("a"), 0, 1).await.unwrap();
+        let other = place.other().await;
+        let mine = format!("journal = '{}' and entity = 'account/a'", place.journal);
+        let bodies: Vec<(Vec<u8>,)> = other
+            .rows(format!("select body from griot_commits where {mine}"))
+            .await;
+        let (body,) = bodies.first().unwrap();
+        let put = "insert into griot_commits
+            (journal, entity, last_seq, seq, number, place, first_offset, at, events, body)
+            values (?, 'account/a', 3, 3, 3, 1, 3, 0, ['Happened'], ?) using timestamp 3";
+        other.write(put, (&place.journal, body)).await;
+        let seen = async || {
+            let events = journal.events(&entity("a"), SeqRange::ALL).await.unwrap();
+            let commits = journal.commits(&entity("a"), Seq::ZERO, 0, 10).await;
+            let last = journal.last_seq(&entity("a")).await.unwrap();
+            (events.len(), commits.unwrap().len(), last)
+        };
+        assert_eq!(seen().await, (1, 1, Seq(1)));
+        let both = [append_of(&entity("a"), 1, 1), append_of(&entity("a"), 2, 1)];
+        writer.append(both.to_vec()).await.unwrap();
+        assert_eq!(seen().await, (3, 3, Seq(3)));
+    });
+}
+
+/// As the retention of a topic does it, day after day.
+#[test]
+fn g10_deletions_one_after_the_other_leave_one_tombstone() {
+    let place = place!();
+    griot_testkit::run(async {
+        let journal = place.open().await;
+        let writer = Writer::claim(&journal).await.unwrap();
+        let appends = (0..30).map(|expected| append_of(&entity("a"), expected, 1));
+        writer.append(appends.collect()).await.unwrap();
+        for to in 1..30 {
+            journal.delete(&entity("a"), Seq(to)).await.unwrap();
+        }
+        let other = place.other().await;
+        let mine = format!("journal = '{}' and entity = 'account/a'", place.journal);
+        let read = format!("select seq from griot_commits where {mine}");
+        assert!(other.tombstones(read).await <= 2);
+        let left = journal.events(&entity("a"), SeqRange::ALL).await.unwrap();
+        assert_eq!(
+            left.iter().map(|event| event.seq).collect::<Vec<_>>(),
+            [Seq(30)]
+        );
+    });
+}
+
+/// Large ones, whose parts are taken away under the readers.
+#[test]
+fn g7_readers_find_nothing_damaged_while_what_they_read_is_deleted() {
+    const EVENTS: u64 = 20;
+    let place = place!();
+    griot_testkit::run(async {
+        let (here, there) = (place.open().await, rig::connect(&place.url()).await);
+        let writer = Writer::claim(&here).await.unwrap();
+        for expected in 0..EVENTS {
+            let mut append = append_of(&entity("a"), expected, 0);
+            append.events = vec![happened("x".repeat(100_000))];
+            writer.append(vec![append]).await.unwrap();
+        }
+        let reading = async {
+            let a = entity("a");
+            let everything = Filter::default();
+            loop {
+                let (events, commits, page, appends) = tokio::join!(
+                    there.events(&a, SeqRange::ALL),
+                    there.commits(&a, Seq::ZERO, 0, 100),
+                    there.tail(Offset::ZERO, &everything, 100),
+                    there.appends(Mark::default(), 100),
+                );
+                let (events, commits) = (events.unwrap().len(), commits.unwrap().len());
+                let (seen, appends) = (page.unwrap().events.len(), appends.unwrap().len());
+                assert_eq!(appends as u64, EVENTS);
+                if (events, commits, seen) == (0, 1, 0) {
+                    break;
+                }
+            }
+        };
+        let deleting = async {
+            for to in 1..=EVENTS {
+                here.delete(&entity("a"), Seq(to)).await.unwrap();
+            }
+        };
+        tokio::join!(reading, deleting);
     });
 }

@@ -8,4 +8,6 @@ griot_testkit::journal_read_suite!(place!());
 griot_testkit::journal_append_suite!(place!());
 griot_testkit::journal_tail_suite!(place!());
 griot_testkit::journal_reopen_suite!(place!());
+griot_testkit::journal_archive_suite!(place!());
+griot_testkit::journal_copy_suite!(place!());
 griot_testkit::snapshot_suite!(place!());

@@ -27,7 +27,7 @@ Examples:
   griot journal copy --from postgres://griot@db.internal/griot --to embedded:/var/lib/griot-2
 
 To move a running system:
-  1. From PostgreSQL or MySQL: copy while it runs, which takes as long as it takes. (A server has its embedded log to
+  1. From PostgreSQL, MySQL or Cassandra: copy while it runs, which takes as long as it takes. (A server has its embedded log to
      itself, so from there this step is left out.)
   2. Stop the service: SIGTERM, and wait for its end.
   3. Copy, again: what is not there yet.
@@ -36,8 +36,8 @@ To move a running system:
 Nothing may write to TO before step 4, and nothing to FROM after step 2: what is acknowledged there is not copied.
 Orders under way go on, and a repeated Idempotency-Key gets its first answer.")]
 pub(super) struct Copy {
-    /// The journal to copy: `embedded:DIR`, the log in a data directory, `postgres://HOST[:PORT]/DATABASE`, or
-    /// `mysql://HOST[:PORT]/DATABASE`
+    /// The journal to copy: `embedded:DIR`, the log in a data directory, `postgres://HOST[:PORT]/DATABASE`,
+    /// `mysql://HOST[:PORT]/DATABASE`, or `cassandra://HOST[:PORT][,…]/KEYSPACE`
     #[arg(long, value_name = "URL", value_parser = UrlParser::<Place>::new())]
     from: Place,
 
@@ -82,10 +82,7 @@ impl Display for Place {
 
 impl Place {
     async fn open(&self) -> Result<Arc<dyn Archive>, Failure> {
-        let archive = self.url.open(&self.directory).await?.archive;
-        archive.ok_or_else(|| {
-            Failure::Verdict(format!("{self}: this kind of journal cannot be copied yet"))
-        })
+        Ok(self.url.open(&self.directory).await?.archive)
     }
 }
 

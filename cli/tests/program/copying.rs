@@ -24,6 +24,19 @@ async fn orders_under_way_go_on_after_their_journal_was_copied_from_server_to_se
     else {
         return;
     };
+    goes_on_and_back(&[&postgres.url, &mysql.url]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_under_way_go_on_after_their_journal_was_copied_to_cassandra_and_back_as_it_dies_too()
+ {
+    if let Some(cassandra) = Server::database("cassandra") {
+        goes_on_and_back(&[&cassandra.url]).await;
+    }
+}
+
+/// Places orders on the embedded log, on each of the servers behind it, and on an embedded log again.
+async fn goes_on_and_back(servers: &[&str]) {
     let _machine = whole_machine().await;
     let (first, last) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let backends = Backends::start("100ms", "0.03").await;
@@ -31,13 +44,10 @@ async fn orders_under_way_go_on_after_their_journal_was_copied_from_server_to_se
     let mut all: Vec<Acknowledged> = Vec::new();
     let mut before: Vec<Value> = Vec::new();
 
-    let places = [
-        ("embedded", first.path()),
-        (&*postgres.url, first.path()),
-        (&*mysql.url, first.path()),
-        ("embedded", last.path()),
-    ];
-    for (number, (journal, data)) in places.into_iter().enumerate() {
+    let mut places = vec![("embedded", first.path())];
+    places.extend(servers.iter().map(|&url| (url, first.path())));
+    places.push(("embedded", last.path()));
+    for (number, &(journal, data)) in places.iter().enumerate() {
         if number > 0 {
             let (from, from_data) = places[number - 1];
             copied(&place(from, from_data), &place(journal, data)).await;

@@ -59,7 +59,7 @@ async fn a_journal_that_cannot_be_reached_is_waited_for_and_the_data_directory_i
 
 #[tokio::test]
 async fn a_service_is_not_ready_while_its_journal_on_a_server_is_down_as_dies_too() {
-    for name in ["postgres", "mysql"] {
+    for name in ["postgres", "mysql", "cassandra"] {
         if let Some(server) = Server::database(name) {
             is_not_ready_while_down(server).await;
         }

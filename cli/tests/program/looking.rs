@@ -1,4 +1,4 @@
-//! `griot journal`: what a journal holds, on the embedded log and on PostgreSQL.
+//! `griot journal`: what a journal holds, on the embedded log and on servers.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -115,7 +115,7 @@ async fn a_journal_shows_what_it_holds() {
 
 #[tokio::test]
 async fn a_journal_on_a_server_shows_what_it_holds_as_the_one_that_dies_too() {
-    for name in ["postgres", "mysql"] {
+    for name in ["postgres", "mysql", "cassandra"] {
         let Some(server) = Server::database(name) else {
             continue;
         };

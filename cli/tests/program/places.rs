@@ -7,8 +7,11 @@ use tempfile::TempDir;
 use crate::rows::Tables;
 use crate::server::Server;
 
-/// The servers of databases.
-const SERVERS: [&str; 2] = ["postgres", "mysql"];
+/// The servers of journals.
+const JOURNALS: [&str; 3] = ["postgres", "mysql", "cassandra"];
+
+/// The servers of read models.
+const READ_MODELS: [&str; 2] = ["postgres", "mysql"];
 
 /// A journal and a read model that nobody else has.
 pub(crate) struct Places {
@@ -30,13 +33,16 @@ impl Places {
 
     /// Every pair of the places that there are, save both in the data directory. Says which servers are left out.
     pub(crate) fn pairs() -> Vec<Self> {
-        let there = SERVERS
+        let there = |servers: &[&'static str]| -> Vec<Option<&'static str>> {
+            let there = servers
+                .iter()
+                .filter(|name| Server::database(name).is_some());
+            [None].into_iter().chain(there.copied().map(Some)).collect()
+        };
+        let (journals, lists) = (there(&JOURNALS), there(&READ_MODELS));
+        let pairs = journals
             .into_iter()
-            .filter(|name| Server::database(name).is_some());
-        let places: Vec<_> = [None].into_iter().chain(there.map(Some)).collect();
-        let pairs = places
-            .iter()
-            .flat_map(|&journal| places.iter().map(move |&list| (journal, list)));
+            .flat_map(|journal| lists.iter().map(move |&list| (journal, list)));
         let pair = |(journal, list): (Option<&'static str>, Option<&'static str>)| {
             let server = journal.and_then(Server::database);
             Self {
@@ -89,12 +95,12 @@ impl Places {
     }
 
     /// The server that dies at one in two of the kills of the service: the journal's and the read model's in turn, where
-    /// they are two.
+    /// they are two. A slow one dies at one in eight.
     pub(crate) fn dying(&self, kill: u32) -> Option<&Server> {
         let servers: Vec<_> = self.journal.iter().chain(&self.read_model).collect();
         let turn = usize::try_from(kill / 2).unwrap();
         let dying = servers.get(turn.checked_rem(servers.len())?).copied();
-        dying.filter(|_| kill % 2 == 1)
+        dying.filter(|server| kill % 2 == 1 && (!server.is_slow() || turn.is_multiple_of(4)))
     }
 
     /// As a line says it.

@@ -43,10 +43,16 @@ impl Server {
         })
     }
 
-    /// Room for a journal and for read models that nobody else has, on the running `postgres` or `mysql`.
+    /// Room for a journal and for read models that nobody else has, on the running `postgres` or `mysql`, or for a
+    /// journal on `cassandra`.
     pub(crate) fn database(name: &'static str) -> Option<Self> {
         let own = format!("test_{:016x}", fastrand::u64(..));
-        let mut server = Self::named(name, &format!("schema={own}"))?;
+        let setting = if name == "cassandra" {
+            "journal"
+        } else {
+            "schema"
+        };
+        let mut server = Self::named(name, &format!("{setting}={own}"))?;
         if name == "mysql" {
             // Made where it is missing.
             let (address, _) = server.url.rsplit_once('/').unwrap();
@@ -58,6 +64,11 @@ impl Server {
     /// As `scripts/services` calls it.
     pub(crate) fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Whether it takes half a minute to be up again.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.name == "cassandra"
     }
 
     /// Waits until what was just made there outlives kill -9, which a quorum queue of RabbitMQ 3.10

@@ -37,8 +37,8 @@ pub struct Opened {
     pub journal: Arc<dyn Journal>,
     /// The snapshots.
     pub snapshots: Arc<dyn SnapshotStore>,
-    /// The journal again, where all of it can be carried to another.
-    pub archive: Option<Arc<dyn Archive>>,
+    /// The journal again, all of which can be carried to another.
+    pub archive: Arc<dyn Archive>,
 }
 
 impl fmt::Debug for Opened {
@@ -49,23 +49,12 @@ impl fmt::Debug for Opened {
 
 impl Opened {
     /// One that is all of it.
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[cfg(any(feature = "cassandra", feature = "mysql", feature = "postgres"))]
     fn all<J: Archive + SnapshotStore>(journal: J) -> Self {
         let journal = Arc::new(journal);
         Self {
             snapshots: Arc::clone(&journal) as Arc<dyn SnapshotStore>,
-            archive: Some(Arc::clone(&journal) as Arc<dyn Archive>),
-            journal,
-        }
-    }
-
-    /// One that cannot be carried to another.
-    #[cfg(feature = "cassandra")]
-    fn without_archive<J: Journal + SnapshotStore>(journal: J) -> Self {
-        let journal = Arc::new(journal);
-        Self {
-            snapshots: Arc::clone(&journal) as Arc<dyn SnapshotStore>,
-            archive: None,
+            archive: Arc::clone(&journal) as Arc<dyn Archive>,
             journal,
         }
     }
@@ -97,10 +86,7 @@ pub async fn open(url: &str, directory: &Path) -> Result<Opened, JournalError> {
     match scheme(url) {
         _ if url == EMBEDDED => embedded(directory).await,
         #[cfg(feature = "cassandra")]
-        "cassandra" => {
-            let journal = CassandraJournal::connect(url).await?;
-            Ok(Opened::without_archive(journal))
-        }
+        "cassandra" => Ok(Opened::all(CassandraJournal::connect(url).await?)),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Opened::all(PostgresJournal::connect(url).await?)),
         #[cfg(feature = "mysql")]
@@ -143,7 +129,7 @@ async fn embedded(directory: &Path) -> Result<Opened, JournalError> {
         }
         let journal = Arc::new(journal);
         Ok(Opened {
-            archive: Some(Arc::clone(&journal) as Arc<dyn Archive>),
+            archive: Arc::clone(&journal) as Arc<dyn Archive>,
             journal,
             snapshots: Arc::new(snapshots),
         })

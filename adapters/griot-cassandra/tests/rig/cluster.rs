@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use griot_cassandra::CassandraJournal;
-use griot_journal::{Journal, JournalError, SnapshotStore};
+use griot_journal::{Archive, Journal, JournalError, SnapshotStore};
 use griot_testkit::journal::server::{JournalServer, OtherSession};
-use griot_testkit::{JournalFactory, OwnServer, SnapshotFactory, setting};
+use griot_testkit::probe::until;
+use griot_testkit::{ArchiveFactory, JournalFactory, OwnServer, SnapshotFactory, setting};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::DeserializeRow;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::Statement;
 
 /// The keyspace that most tests share: making one takes a cluster seconds.
 const KEYSPACE: &str = "griot_tests";
@@ -93,6 +96,12 @@ impl JournalFactory for Place {
     }
 }
 
+impl ArchiveFactory for Place {
+    async fn open(&self) -> Arc<dyn Archive> {
+        Arc::new(connect(&self.url()).await)
+    }
+}
+
 impl SnapshotFactory for Place {
     async fn open(&self) -> Arc<dyn SnapshotStore> {
         Arc::new(connect(&self.url()).await)
@@ -134,6 +143,28 @@ impl Other {
             .known_node(place.address())
             .use_keyspace(&place.keyspace, true);
         Self(session.build().await.unwrap())
+    }
+
+    pub(crate) async fn write(&self, cql: &'static str, values: impl SerializeRow) {
+        self.0.query_unpaged(cql, values).await.unwrap();
+    }
+
+    /// How many tombstones the cluster reads for an answer, as it traces that.
+    pub(crate) async fn tombstones(&self, cql: String) -> u64 {
+        let mut statement = Statement::new(cql);
+        statement.set_tracing(true);
+        let answer = self.0.query_unpaged(statement, ()).await.unwrap();
+        let trace = answer.tracing_id().unwrap();
+        let counted = || async {
+            let trace = self.0.get_tracing_info(&trace).await.ok()?;
+            let mut said = trace.events.into_iter().filter_map(|event| event.activity);
+            said.find_map(|said| {
+                let (_, count) = said.strip_suffix(" tombstone cells")?.rsplit_once(' ')?;
+                count.parse().ok()
+            })
+        };
+        until("the trace is there", || async { counted().await.is_some() }).await;
+        counted().await.unwrap()
     }
 
     pub(crate) async fn rows<R>(&self, cql: String) -> Vec<R>
