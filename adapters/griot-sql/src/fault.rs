@@ -132,13 +132,13 @@ fn passes(number: u16) -> bool {
 }
 
 #[cfg(feature = "mysql")]
-fn number(error: &dyn DatabaseError) -> Option<u16> {
+pub(crate) fn number(error: &dyn DatabaseError) -> Option<u16> {
     let error = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
     error.map(sqlx::mysql::MySqlDatabaseError::number)
 }
 
 #[cfg(not(feature = "mysql"))]
-fn number(_: &dyn DatabaseError) -> Option<u16> {
+pub(crate) fn number(_: &dyn DatabaseError) -> Option<u16> {
     None
 }
 

@@ -51,6 +51,7 @@ mod fault;
 mod migrations;
 mod place;
 mod rows;
+mod step;
 mod target;
 
 pub use connection::{SqlConnection, SqlTransaction};
