@@ -18,7 +18,7 @@ use self::known::Known;
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::url::UrlParser;
-pub(crate) use serving::{failed, open};
+pub(crate) use serving::{begun, url};
 pub(crate) use url::ReadModelUrl;
 
 /// The tables that services keep for others to query: how far they are, and how they are made anew.

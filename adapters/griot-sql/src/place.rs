@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use griot_core::stable_hash;
 use griot_projection::ProjectionError;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, AssertSqlSafe, Connection as _};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection as _};
+use tokio::time::timeout;
 use url::Url;
 
 use crate::Dialect;
@@ -143,6 +144,18 @@ impl Place {
                 vec!["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned()]
             }
         }
+    }
+
+    /// Fails at once where nobody listens, for which a pool of connections would wait.
+    pub(crate) async fn reach(&self) -> Answer<()> {
+        sqlx::any::install_default_drivers();
+        let options = self.options()?;
+        let reaching = async { AnyConnection::connect_with(&options).await?.close().await };
+        let reached = timeout(ACQUIRE_MAX, reaching).await;
+        let late = |_| Err(sqlx::Error::PoolTimedOut);
+        reached
+            .unwrap_or_else(late)
+            .map_err(ProjectionError::target)
     }
 
     /// Connections, each of which begins with the `more` as well.

@@ -54,6 +54,7 @@ impl SqlTarget {
     }
 
     pub(crate) async fn open_at(place: Place, migrations: Migrations) -> Answer<Self> {
+        place.reach().await?;
         let pool = place.connect(place.connections, Vec::new()).await?;
         if let Kind::Postgres {
             schema: Some(schema),

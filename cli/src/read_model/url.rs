@@ -76,6 +76,11 @@ impl ReadModelUrl {
         SqlTarget::open(&self.0, migrations).await
     }
 
+    /// As it was given, with its password.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Says which one it is that cannot be used.
     pub(crate) fn failed(&self, source: ProjectionError) -> Failure {
         let url = self.to_string();
