@@ -76,6 +76,37 @@ impl SqlTarget {
         })
     }
 
+    /// Opens the database as it is, for looking at what projections keep there and steering them: makes and changes no
+    /// table. `None` where no projection ever kept anything. It cannot be rebuilt from.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](SqlTarget::open).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time.
+    pub async fn attach(url: &str) -> Answer<Option<Self>> {
+        let place = Place::parse(url)?;
+        if let Kind::Sqlite { path } = &place.kind
+            && !path.is_file()
+        {
+            return Ok(None);
+        }
+        place.reach().await?;
+        let pool = place.connect(place.connections, Vec::new()).await?;
+        let counting = sqlx::query_scalar(OWN_TABLES.text(place.dialect()));
+        let count: i64 = counting
+            .fetch_one(&pool)
+            .await
+            .map_err(ProjectionError::target)?;
+        Ok((count == 2).then(|| Self {
+            place,
+            migrations: Migrations::new("", [""; 0]),
+            pool,
+        }))
+    }
+
     /// Which SQL the database speaks.
     pub fn dialect(&self) -> Dialect {
         self.place.dialect()
@@ -139,6 +170,20 @@ pub(crate) fn begin_to_write(dialect: Dialect) -> &'static str {
         Dialect::Mysql => "START TRANSACTION READ WRITE",
     }
 }
+
+/// How many of griot's own tables there are.
+const OWN_TABLES: Sql = Sql::new(
+    "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema() \
+     AND table_name IN ('griot_projections', 'griot_parked')",
+)
+.on_sqlite(
+    "SELECT count(*) FROM sqlite_master WHERE type = 'table' \
+     AND name IN ('griot_projections', 'griot_parked')",
+)
+.on_mysql(
+    "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() \
+     AND table_name IN ('griot_projections', 'griot_parked')",
+);
 
 const LOAD: Sql =
     Sql::new("SELECT * FROM griot_projections WHERE projection = ? AND slice = ? FOR UPDATE")

@@ -56,6 +56,15 @@ async fn steps_are_applied_once_and_a_changed_one_is_refused(place: Place) {
     open(&place, "shop", &STEPS).await.unwrap();
 }
 
+async fn who_only_looks_makes_and_changes_no_table(place: Place) {
+    make_room(&place.url).await;
+    assert!(SqlTarget::attach(&place.url).await.unwrap().is_none());
+    open(&place, "shop", &STEPS[..1]).await.unwrap();
+    let target = SqlTarget::attach(&place.url).await.unwrap().unwrap();
+    let has_price = sqlx::query("SELECT price FROM items").execute(target.pool());
+    assert!(has_price.await.is_err());
+}
+
 async fn many_may_open_it_at_once(place: Place) {
     let opening = (0..4).map(|_| open(&place, "shop", &STEPS));
     for opened in futures_util::future::join_all(opening).await {
@@ -182,6 +191,7 @@ mod sqlite {
     migrations! { super::Place::file();
         steps_are_applied_once_and_a_changed_one_is_refused,
         many_may_open_it_at_once,
+        who_only_looks_makes_and_changes_no_table,
     }
 }
 
@@ -195,6 +205,7 @@ mod postgres {
         };
         steps_are_applied_once_and_a_changed_one_is_refused,
         many_may_open_it_at_once,
+        who_only_looks_makes_and_changes_no_table,
     }
 }
 
@@ -208,6 +219,7 @@ mod mysql {
         };
         steps_are_applied_once_and_a_changed_one_is_refused,
         many_may_open_it_at_once,
+        who_only_looks_makes_and_changes_no_table,
         a_step_that_was_killed_goes_on_whether_or_not_it_was_done,
         a_step_that_cannot_be_told_is_refused_and_says_what_to_do,
         somebody_elses_table_is_never_taken_for_ones_own,
