@@ -93,11 +93,13 @@ fn passes_in_sqlite(error: &dyn DatabaseError) -> bool {
 
 /// By the class of the code: no connection, rolled back (a deadlock, not serializable), insufficient
 /// resources, an operator intervenes, the system around, an internal error; a lock that cannot be had, and
-/// a server that only reads, as it does after a failover.
+/// a server that only reads, as it does after a failover, or that waited too long for a statement.
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn passes_in_postgres(error: &dyn DatabaseError) -> bool {
     let code = error.code().unwrap_or_default();
-    let passes = ["08", "40", "53", "55P03", "57", "58", "XX", "25006"];
+    let passes = [
+        "08", "40", "53", "55P03", "57", "58", "XX", "25006", "25P03",
+    ];
     passes.iter().any(|class| code.starts_with(class))
 }
 

@@ -1,12 +1,13 @@
 //! The tables, made by the migrator of `sqlx`.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use griot_projection::ProjectionError;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, AnyPool, SqlSafeStr};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, SqlSafeStr};
 
+use crate::place::{bounds, late};
 use crate::{Dialect, Sql, step};
 
 /// The longest name.
@@ -73,6 +74,11 @@ impl Migrations {
             return transaction.commit().await.map_err(ProjectionError::target);
         }
         let mut connection = pool.acquire().await.map_err(ProjectionError::target)?;
+        // A change of a large table takes what it takes.
+        for unbound in bounds(dialect, Duration::ZERO) {
+            let unbinding = sqlx::raw_sql(AssertSqlSafe(unbound)).execute(&mut *connection);
+            unbinding.await.map_err(ProjectionError::target)?;
+        }
         if dialect == Dialect::Mysql {
             // The migrator's own lock waits a negative time, which MariaDB does not wait at all.
             let locking =
@@ -84,8 +90,7 @@ impl Migrations {
             if locked != Some(1) {
                 // Somebody may be changing a large table: an outage, which passes.
                 let text = "somebody else has been making tables for a minute: try again";
-                let late = std::io::Error::new(ErrorKind::TimedOut, text);
-                return Err(ProjectionError::target(sqlx::Error::Io(late)));
+                return Err(ProjectionError::target(late(text)));
             }
         }
         let applied = apply(&all, dialect, &mut connection).await;

@@ -1,16 +1,21 @@
 //! The target: a database, and griot's own rows in it.
 
 use std::fmt;
+use std::time::Duration;
 
 use griot_core::{EntityId, Epoch};
 use griot_projection::{Asked, Fault, Parked, ProjectionError, Slice, Standing, Target};
 use sqlx::{AnyPool, AssertSqlSafe, SqlStr};
 
-use crate::place::{Kind, Place};
+use crate::connection::within;
+use crate::place::{ACQUIRE_MAX, Kind, Place};
 use crate::rows::{self, signed, words};
 use crate::{Dialect, Migrations, Sql, SqlConnection, SqlTransaction};
 
 type Answer<T> = Result<T, ProjectionError>;
+
+/// How much longer than the server takes for a statement its answer is waited for.
+const BEYOND: Duration = Duration::from_secs(5);
 
 /// A database in which projections keep their tables. Cheap to clone.
 #[derive(Clone)]
@@ -38,7 +43,8 @@ impl SqlTarget {
     ///   is made where there is none;
     /// - `mysql://USER:PASSWORD@HOST/DATABASE`, or `mariadb://`.
     ///
-    /// Each takes `?connections=8`, save a file; what else stands there is for the server's client. A database
+    /// A server's takes `?connections=8`, and `statement_seconds=60`: how long a statement of a handler or a reader may
+    /// take, and how long the server waits for the next in a transaction (0: for ever). What else stands there is for the server's client. A database
     /// needs its feature of this crate.
     ///
     /// # Errors
@@ -148,9 +154,18 @@ impl SqlTarget {
     }
 
     async fn begin_by(&self, statement: &'static str) -> Answer<SqlTransaction> {
-        let begun = self.pool.begin_with(SqlStr::from_static(statement)).await;
+        let patience = self.patience();
+        let beginning = self.pool.begin_with(SqlStr::from_static(statement));
+        // It may have to wait for a connection, too.
+        let begun = within(patience.map(|patience| patience + ACQUIRE_MAX), beginning).await;
         let begun = begun.map_err(ProjectionError::target)?;
-        Ok(SqlTransaction::new(begun, self.dialect()))
+        Ok(SqlTransaction::new(begun, self.dialect(), patience))
+    }
+
+    /// How long an answer is waited for: a little longer than the server takes for one, which says why.
+    fn patience(&self) -> Option<Duration> {
+        let statement = self.place.statement;
+        (!statement.is_zero()).then(|| statement + BEYOND)
     }
 }
 
@@ -222,7 +237,7 @@ impl Target for SqlTarget {
     }
 
     async fn commit(&self, transaction: SqlTransaction) -> Answer<()> {
-        let committed = transaction.connection.inner.commit().await;
+        let committed = within(self.patience(), transaction.connection.inner.commit()).await;
         committed.map_err(ProjectionError::target)
     }
 
