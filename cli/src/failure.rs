@@ -120,6 +120,17 @@ impl Failure {
         }
     }
 
+    /// The failure and every cause below it, in one line.
+    pub(crate) fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+
     /// Prints the failure and every cause below it to stderr.
     pub(crate) fn print(&self) {
         eprintln!("error: {self}");

@@ -7,19 +7,17 @@ mod scan;
 mod state;
 mod survey;
 mod url;
-
-use std::io::ErrorKind;
-use std::path::PathBuf;
+mod which;
 
 use clap::{Args, Subcommand};
 use griot::core::{EntityId, Seq, Timestamp};
-use griot::journals::{self, Opened};
 
 use crate::failure::Failure;
-use crate::signals::Signals;
-use crate::url::UrlParser;
+use crate::signals::unless_signalled;
 pub(crate) use scan::bar;
 pub(crate) use url::JournalUrl;
+use which::Which;
+pub(crate) use which::{DataDir, JournalFlag};
 
 /// Looks into a journal: which entities there are, what happened to each, how it was at any moment, and
 /// whether all of it is sound; copies all of it to another.
@@ -53,50 +51,6 @@ enum What {
     Copy(copy::Copy),
 }
 
-/// Which journal.
-#[derive(Args, Clone, Debug)]
-struct Which {
-    /// The journal: `embedded` is the log in the data directory, `postgres://HOST[:PORT]/DATABASE` PostgreSQL,
-    /// `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB, `cassandra://HOST[:PORT][,…]/KEYSPACE` Cassandra
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "GRIOT_JOURNAL",
-        hide_env_values = true,
-        value_parser = UrlParser::<JournalUrl>::new(),
-        default_value = journals::EMBEDDED
-    )]
-    journal: JournalUrl,
-
-    /// The data directory, for the embedded journal
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "GRIOT_DATA_DIR",
-        default_value = "./griot-data"
-    )]
-    data_dir: PathBuf,
-}
-
-impl Which {
-    /// Opens it; an embedded one must be there.
-    async fn open(&self) -> Result<Opened, Failure> {
-        if self.journal.is_embedded() && !self.data_dir.join("journal").is_dir() {
-            let path = self.data_dir.display();
-            let text = format!(
-                "there is no journal in {path}; name its directory with --data-dir, or a database with --journal"
-            );
-            return Err(Failure::Verdict(text));
-        }
-        self.journal.open(&self.data_dir).await
-    }
-
-    /// What it says that went wrong.
-    fn failed(&self, source: griot::journal::JournalError) -> Failure {
-        self.journal.failed(&self.data_dir, source)
-    }
-}
-
 /// Does what `arguments` say. Whoever reads what is printed may stop reading at any time.
 ///
 /// # Errors
@@ -104,8 +58,7 @@ impl Which {
 /// [`Failure::Journal`] when the journal cannot be used, [`Failure::Verdict`] when something is not there or wrong,
 /// [`Failure::Interrupted`] after a signal.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut signals = Signals::take()?;
-    let doing = async {
+    unless_signalled(Box::pin(async {
         match arguments.what {
             What::Streams(streams) => streams.run().await,
             What::Events(events) => events.run().await,
@@ -114,15 +67,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             What::Stats(stats) => stats.run().await,
             What::Copy(copy) => copy.run().await,
         }
-    };
-    let done = tokio::select! {
-        done = doing => done,
-        code = signals.next() => Err(Failure::Interrupted { code }),
-    };
-    match done {
-        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        done => done,
-    }
+    }))
+    .await
 }
 
 /// An entity, as people write it.

@@ -8,17 +8,14 @@ mod standing;
 mod steer;
 mod url;
 
-use std::io::ErrorKind;
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use griot::sql::SqlTarget;
 
-use self::known::Known;
 use crate::failure::Failure;
-use crate::signals::Signals;
+use crate::journal::DataDir;
+use crate::signals::unless_signalled;
 use crate::url::UrlParser;
-pub(crate) use serving::{failed, open};
+pub(crate) use serving::{begun, url};
 pub(crate) use url::ReadModelUrl;
 
 /// The tables that services keep for others to query: how far they are, and how they are made anew.
@@ -66,32 +63,27 @@ struct Place {
     )]
     read_model: Option<ReadModelUrl>,
 
-    /// The data directory
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "GRIOT_DATA_DIR",
-        default_value = "./griot-data"
-    )]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    directory: DataDir,
 }
 
 impl Place {
     fn url(&self) -> ReadModelUrl {
         let said = self.read_model.clone();
-        said.unwrap_or_else(|| ReadModelUrl::in_directory(&self.data_dir))
+        said.unwrap_or_else(|| ReadModelUrl::in_directory(self.directory.path()))
     }
 
-    /// Opens it, with the tables of `known`; a file must be there.
-    async fn open(&self, known: &Known) -> Result<SqlTarget, Failure> {
+    /// Opens it as it is: no table is made or changed. `None` where no service ever kept anything there; a file must be
+    /// there.
+    async fn attach(&self) -> Result<Option<SqlTarget>, Failure> {
         let url = self.url();
         if url.file().is_some_and(|file| !file.is_file()) {
             return Err(Failure::Verdict(format!(
                 "there is no read model at {url}; name it with --read-model, or its directory with --data-dir"
             )));
         }
-        let opened = url.open((known.tables)()).await;
-        opened.map_err(|error| url.failed(error))
+        let attached = url.attach().await;
+        attached.map_err(|error| url.failed(error))
     }
 }
 
@@ -102,8 +94,7 @@ impl Place {
 /// [`Failure::ReadModel`] and [`Failure::Journal`] when one of them cannot be used, [`Failure::Verdict`] when
 /// something is not there, [`Failure::Interrupted`] after a signal.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut signals = Signals::take()?;
-    let doing = async {
+    unless_signalled(Box::pin(async {
         match arguments.what {
             What::List(list) => list.run(),
             What::Status(status) => status.run().await,
@@ -112,13 +103,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             What::Resume(resume) => resume.run().await,
             What::Retry(retry) => retry.run().await,
         }
-    };
-    let done = tokio::select! {
-        done = doing => done,
-        code = signals.next() => Err(Failure::Interrupted { code }),
-    };
-    match done {
-        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        done => done,
-    }
+    }))
+    .await
 }

@@ -51,8 +51,9 @@ impl Services {
     /// # Errors
     ///
     /// [`Failure::Service`] when the data directory does not open, [`Failure::Journal`] for a journal
-    /// that says no, [`Failure::Configuration`] for a value that cannot be used. A journal or a broker that cannot
-    /// be reached is waited for.
+    /// that says no, [`Failure::ReadModel`] for a read model that does, [`Failure::Configuration`] for a value that
+    /// cannot be used. A journal or a broker that cannot be reached is waited for. A read model that cannot holds up
+    /// nothing: it is there later.
     ///
     /// # Cancel safety
     ///
@@ -113,24 +114,19 @@ impl Services {
             }
             error => failed(settings, error.into()),
         })?;
-        let not_kept = |error| read_model::failed(settings, error);
-        let mut orders = None;
-        if runs(Service::Orders) {
-            let target = read_model::open(settings, Orders::tables()).await?;
-            let started = Orders::start(griot.clone(), target, &of_orders).await;
-            orders = Some(started.map_err(not_kept)?);
-        }
+        let list = read_model::url(settings);
+        let orders = runs(Service::Orders)
+            .then(|| Orders::start_at(griot.clone(), list.as_str(), &of_orders));
+        let of_carts = CartsConfig::default();
+        let carts =
+            runs(Service::Carts).then(|| Carts::start_at(griot.clone(), list.as_str(), &of_carts));
+        let begun = |kept| read_model::begun(settings, kept);
+        let of_orders = begun(orders.as_ref().map(Orders::kept));
+        tokio::try_join!(of_orders, begun(carts.as_ref().map(Carts::kept)))?;
         let mut alarms = None;
         if runs(Service::Alarms) {
             let start = || Alarms::start(griot.clone(), Arc::clone(&broker), config.clone());
             alarms = Some(once_reached(url, start).await?);
-        }
-        let mut carts = None;
-        if runs(Service::Carts) {
-            let target = read_model::open(settings, Carts::tables()).await?;
-            let config = CartsConfig::default();
-            let started = Carts::start(griot.clone(), target, &config).await;
-            carts = Some(started.map_err(not_kept)?);
         }
         Ok(Self {
             griot,

@@ -82,7 +82,8 @@ pub(crate) struct Settings {
     pub(crate) broker: BrokerUrl,
 
     /// Where the read model is, whose tables other programs may query: a file of SQLite, `sqlite://PATH`,
-    /// `postgres://HOST[:PORT]/DATABASE`, or `mysql://HOST[:PORT]/DATABASE`; `read-model.sqlite` in the data directory unless said
+    /// `postgres://HOST[:PORT]/DATABASE`, or `mysql://HOST[:PORT]/DATABASE`; `read-model.sqlite` in the data directory unless said.
+    /// One that cannot be reached is waited for, and until it is there only the lists answer 503
     #[arg(
         long,
         value_name = "URL",

@@ -1,5 +1,7 @@
 //! SIGINT and SIGTERM: the first asks for an orderly end, the second for one at once.
 
+use std::io::ErrorKind;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
@@ -35,5 +37,24 @@ impl Signals {
             _ = self.interrupt.recv() => 130,
             _ = self.terminate.recv() => 143,
         }
+    }
+}
+
+/// What comes of a command that a signal ends at once. Whoever reads what it prints may stop reading at any time.
+///
+/// # Errors
+///
+/// Those of `doing`, and [`Failure::Interrupted`] after a signal.
+pub(crate) async fn unless_signalled(
+    doing: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let mut signals = Signals::take()?;
+    let done = tokio::select! {
+        done = doing => done,
+        code = signals.next() => Err(Failure::Interrupted { code }),
+    };
+    match done {
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
     }
 }

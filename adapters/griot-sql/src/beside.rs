@@ -5,13 +5,14 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use griot_projection::{Comparison, ProjectionError, RebuildTarget};
 use sqlx::{AssertSqlSafe, SqlStr};
 
 use crate::connection::Places;
 use crate::fault::passes_by_itself;
-use crate::place::{Kind, Place};
+use crate::place::{Kind, Place, bounds};
 use crate::rows::number;
 use crate::target::{begin_to_write, run};
 use crate::{Dialect, SqlTarget, SqlTransaction};
@@ -50,9 +51,12 @@ impl RebuildTarget for SqlTarget {
                     beside: dialect.quoted(&beside.name().await?),
                 };
                 // What refers to a row of another table does so again when all are there.
-                let setup = (dialect == Dialect::Mysql)
+                let unchecked = (dialect == Dialect::Mysql)
                     .then(|| "SET SESSION foreign_key_checks = 0".to_owned());
-                (places, setup.into_iter().collect())
+                // Comparing and swapping take what they take.
+                let mut setup = bounds(dialect, Duration::ZERO);
+                setup.extend(unchecked);
+                (places, setup)
             }
         };
         let pool = self.place.connect(1, setup).await?;
@@ -62,7 +66,7 @@ impl RebuildTarget for SqlTarget {
             Dialect::Postgres | Dialect::Mysql => begin_to_write(dialect),
         }));
         let begun = begun.await.map_err(ProjectionError::target)?;
-        let mut transaction = SqlTransaction::new(begun, dialect);
+        let mut transaction = SqlTransaction::new(begun, dialect, None);
         if dialect == Dialect::Sqlite {
             // Takes the right to write this file, and neither that nor a snapshot of the other.
             let lock = "UPDATE main.griot_projections SET epoch = epoch WHERE FALSE";

@@ -3,17 +3,20 @@
 use std::fmt;
 use std::future::ready;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use futures_util::stream::{BoxStream, try_unfold};
+use futures_util::{FutureExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
 use griot_projection::Fault;
 use sqlx::any::{AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::error::BoxDynError;
 use sqlx::{Any, AnyConnection, Either, Error, Execute, Executor, SqlStr, Transaction};
+use tokio::time::timeout;
 
 use crate::Dialect;
 use crate::fault::fault;
+use crate::place::late;
 
 /// A connection to the database, in a transaction: what statements of `sqlx` are executed on.
 ///
@@ -27,6 +30,8 @@ use crate::fault::fault;
 pub struct SqlConnection {
     pub(crate) inner: Transaction<'static, Any>,
     dialect: Dialect,
+    /// How long an answer is waited for.
+    patience: Option<Duration>,
     /// What the first statement met that failed.
     pub(crate) fault: Option<Fault>,
 }
@@ -80,11 +85,16 @@ impl SqlConnection {
 }
 
 impl SqlTransaction {
-    pub(crate) fn new(inner: Transaction<'static, Any>, dialect: Dialect) -> Self {
+    pub(crate) fn new(
+        inner: Transaction<'static, Any>,
+        dialect: Dialect,
+        patience: Option<Duration>,
+    ) -> Self {
         Self {
             connection: SqlConnection {
                 inner,
                 dialect,
+                patience,
                 fault: None,
             },
             places: None,
@@ -105,8 +115,10 @@ impl<'c> Executor<'c> for &'c mut SqlConnection {
     {
         match self.spell(query) {
             Ok(spelled) => {
+                let patience = self.patience;
                 let (connection, note) = self.parts();
-                connection.fetch_many(spelled).inspect_err(note).boxed()
+                let rows = patient(patience, connection.fetch_many(spelled));
+                rows.inspect_err(note).boxed()
             }
             Err(error) => futures_util::stream::once(ready(Err(error))).boxed(),
         }
@@ -119,8 +131,10 @@ impl<'c> Executor<'c> for &'c mut SqlConnection {
     {
         match self.spell(query) {
             Ok(spelled) => {
+                let patience = self.patience;
                 let (connection, note) = self.parts();
-                connection.fetch_optional(spelled).inspect_err(note).boxed()
+                let row = within(patience, connection.fetch_optional(spelled));
+                row.inspect_err(note).boxed()
             }
             Err(error) => ready(Err(error)).boxed(),
         }
@@ -135,10 +149,34 @@ impl<'c> Executor<'c> for &'c mut SqlConnection {
         'c: 'e,
     {
         let sql = self.dialect.spell(sql);
+        let patience = self.patience;
         let (connection, note) = self.parts();
-        let preparing = connection.prepare_with(sql, parameters);
+        let preparing = within(patience, connection.prepare_with(sql, parameters));
         preparing.inspect_err(note).boxed()
     }
+}
+
+/// What the server answers within that time.
+pub(crate) async fn within<T>(
+    patience: Option<Duration>,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let Some(patience) = patience else {
+        return answer.await;
+    };
+    let answered = timeout(patience, answer).await;
+    answered.unwrap_or_else(|_| Err(late("the server does not answer a statement")))
+}
+
+/// Rows, each of which comes within that time.
+fn patient<'e, T: Send + 'e>(
+    patience: Option<Duration>,
+    rows: BoxStream<'e, Result<T, Error>>,
+) -> impl Stream<Item = Result<T, Error>> + Send + 'e {
+    try_unfold(rows, move |mut rows| async move {
+        let row = within(patience, rows.try_next()).await?;
+        Ok(row.map(|row| (row, rows)))
+    })
 }
 
 impl Execute<'_, Any> for Spelled {

@@ -1,6 +1,7 @@
 //! Whose fault an error is: the database's, which passes, or the statement's.
 
-use griot_projection::{Fault, ProjectionError};
+use griot_journal::JournalError;
+use griot_projection::{Cause, Fault, ProjectionError};
 use sqlx::Error;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
@@ -32,13 +33,15 @@ pub(crate) fn fault(dialect: Dialect, error: &Error) -> Fault {
     }
 }
 
-/// Whether an error is the way to the server, or a server that starts, ends or has no room: it passes without
-/// anybody changing what was asked, or who asks.
+/// Whether an error is the way to the server, or a server that starts, ends or has no room, also in the middle of a
+/// migration, or a journal that cannot be reached: it passes without anybody changing what was asked, or who asks.
 pub fn is_unreachable(error: &ProjectionError) -> bool {
-    let ProjectionError::Target(cause) = error else {
-        return false;
+    let cause = match error {
+        ProjectionError::Target(cause) => cause,
+        ProjectionError::Journal(error) => return matches!(error, JournalError::Unreachable(_)),
+        _ => return false,
     };
-    match cause.downcast_ref::<Error>() {
+    match of_the_database(cause) {
         Some(Error::Io(_) | Error::PoolTimedOut) => true,
         Some(Error::Database(error)) => {
             let code = error.code().unwrap_or_default();
@@ -55,16 +58,20 @@ pub(crate) fn passes_by_itself(dialect: Dialect, error: &ProjectionError) -> boo
     let ProjectionError::Target(cause) = error else {
         return false;
     };
-    let of_a_step = || match cause.downcast_ref::<MigrateError>()? {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Some(error),
-        _ => None,
-    };
-    let error = cause.downcast_ref::<Error>().or_else(of_a_step);
-    error.is_some_and(|error| {
+    of_the_database(cause).is_some_and(|error| {
         let is_damaged = dialect == Dialect::Sqlite
             && matches!(error, Error::Database(error) if is_damaged_in_sqlite(&**error));
         !is_damaged && matches!(fault(dialect, error), Fault::Database(_))
     })
+}
+
+/// What sqlx said, by itself or in the middle of a migration.
+fn of_the_database(cause: &Cause) -> Option<&Error> {
+    let of_a_step = || match cause.downcast_ref::<MigrateError>()? {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Some(error),
+        _ => None,
+    };
+    cause.downcast_ref::<Error>().or_else(of_a_step)
 }
 
 /// Damaged, or no database.
@@ -86,11 +93,13 @@ fn passes_in_sqlite(error: &dyn DatabaseError) -> bool {
 
 /// By the class of the code: no connection, rolled back (a deadlock, not serializable), insufficient
 /// resources, an operator intervenes, the system around, an internal error; a lock that cannot be had, and
-/// a server that only reads, as it does after a failover.
+/// a server that only reads, as it does after a failover, or that waited too long for a statement.
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn passes_in_postgres(error: &dyn DatabaseError) -> bool {
     let code = error.code().unwrap_or_default();
-    let passes = ["08", "40", "53", "55P03", "57", "58", "XX", "25006"];
+    let passes = [
+        "08", "40", "53", "55P03", "57", "58", "XX", "25006", "25P03",
+    ];
     passes.iter().any(|class| code.starts_with(class))
 }
 
@@ -132,19 +141,32 @@ fn passes(number: u16) -> bool {
 }
 
 #[cfg(feature = "mysql")]
-fn number(error: &dyn DatabaseError) -> Option<u16> {
+pub(crate) fn number(error: &dyn DatabaseError) -> Option<u16> {
     let error = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
     error.map(sqlx::mysql::MySqlDatabaseError::number)
 }
 
 #[cfg(not(feature = "mysql"))]
-fn number(_: &dyn DatabaseError) -> Option<u16> {
+pub(crate) fn number(_: &dyn DatabaseError) -> Option<u16> {
     None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outage_is_told_wherever_it_comes() {
+        let lost = || Error::Io(std::io::Error::other("reset"));
+        let step = MigrateError::ExecuteMigration(lost(), 2);
+        assert!(is_unreachable(&ProjectionError::target(step)));
+        assert!(is_unreachable(&ProjectionError::target(lost())));
+        let journal = JournalError::Unreachable(std::sync::Arc::new(lost()));
+        assert!(is_unreachable(&journal.into()));
+        assert!(!is_unreachable(&JournalError::Closed.into()));
+        let refused = MigrateError::VersionMismatch(1);
+        assert!(!is_unreachable(&ProjectionError::target(refused)));
+    }
 
     #[test]
     fn what_is_half_made_does_not_pass_by_itself_and_an_outage_does() {

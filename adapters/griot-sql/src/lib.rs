@@ -48,13 +48,16 @@ mod beside;
 mod connection;
 mod dialect;
 mod fault;
+mod kept;
 mod migrations;
 mod place;
 mod rows;
+mod step;
 mod target;
 
 pub use connection::{SqlConnection, SqlTransaction};
 pub use dialect::{Dialect, Sql};
 pub use fault::is_unreachable;
+pub use kept::Kept;
 pub use migrations::Migrations;
 pub use target::SqlTarget;

@@ -1,21 +1,23 @@
 //! The tables, made by the migrator of `sqlx`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use griot_projection::ProjectionError;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, AnyPool, SqlSafeStr};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, SqlSafeStr};
 
-use crate::{Dialect, Sql};
+use crate::place::{bounds, late};
+use crate::{Dialect, Sql, step};
 
 /// The longest name.
 const NAME_BYTES_MAX: usize = 40;
 
 /// The tables of somebody, made by steps in SQL that are applied once each, in order.
 ///
-/// Only ever add to the steps: one that was applied and reads otherwise now is an error. On MySQL and
-/// MariaDB, which commit each change of a table by itself, a step that stopped half-way has to be repaired by
-/// hand: keep to one statement in a step.
+/// Only ever add to the steps: one that was applied and reads otherwise now is an error. Keep to one statement in a
+/// step: on MySQL and MariaDB, which commit each change of a table by itself, one that was killed is repeated then, while
+/// one of several has to be mended by hand.
 ///
 /// ```
 /// use griot_sql::{Migrations, Sql};
@@ -68,10 +70,15 @@ impl Migrations {
             // All in one transaction: two that open the file at once do not meet half-way.
             let begun = pool.begin_with("BEGIN IMMEDIATE").await;
             let mut transaction = begun.map_err(ProjectionError::target)?;
-            apply(&all, &mut transaction).await?;
+            apply(&all, dialect, &mut transaction).await?;
             return transaction.commit().await.map_err(ProjectionError::target);
         }
         let mut connection = pool.acquire().await.map_err(ProjectionError::target)?;
+        // A change of a large table takes what it takes.
+        for unbound in bounds(dialect, Duration::ZERO) {
+            let unbinding = sqlx::raw_sql(AssertSqlSafe(unbound)).execute(&mut *connection);
+            unbinding.await.map_err(ProjectionError::target)?;
+        }
         if dialect == Dialect::Mysql {
             // The migrator's own lock waits a negative time, which MariaDB does not wait at all.
             let locking =
@@ -81,23 +88,30 @@ impl Migrations {
                 .await
                 .map_err(ProjectionError::target)?;
             if locked != Some(1) {
-                return Err(ProjectionError::Refused {
-                    what: "a migration beside another",
-                    reason: "somebody has been migrating for a minute: try again",
-                });
+                // Somebody may be changing a large table: an outage, which passes.
+                let text = "somebody else has been making tables for a minute: try again";
+                return Err(ProjectionError::target(late(text)));
             }
         }
-        let applied = apply(&all, &mut connection).await;
+        let applied = apply(&all, dialect, &mut connection).await;
         // It may hold locks of its session.
         connection.close_on_drop();
         applied
     }
 }
 
-async fn apply(all: &[Migrator], connection: &mut AnyConnection) -> Result<(), ProjectionError> {
+async fn apply(
+    all: &[Migrator],
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+) -> Result<(), ProjectionError> {
     for migrator in all {
-        let applied = migrator.run_direct(None, connection, false).await;
-        applied.map_err(ProjectionError::target)?;
+        if dialect == Dialect::Mysql {
+            step::apply(migrator, connection).await?;
+        } else {
+            let applied = migrator.run_direct(None, connection, false).await;
+            applied.map_err(ProjectionError::target)?;
+        }
     }
     Ok(())
 }

@@ -1,12 +1,15 @@
 //! Where a read model is: a file, or a schema or database of a server.
 
 use std::fmt::{self, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use griot_core::stable_hash;
 use griot_projection::ProjectionError;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, AssertSqlSafe, Connection as _};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection as _};
+use tokio::time::timeout;
 use url::Url;
 
 use crate::Dialect;
@@ -17,7 +20,16 @@ type Answer<T> = Result<T, ProjectionError>;
 const CONNECTIONS_DEFAULT: u32 = 8;
 
 /// How long a connection is waited for.
-const ACQUIRE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+pub(crate) const ACQUIRE_MAX: Duration = Duration::from_secs(30);
+
+/// How long a connection may take to say that it lives.
+const PING_MAX: Duration = Duration::from_secs(5);
+
+/// How long a statement may take, where the URL does not say.
+const STATEMENT_DEFAULT: Duration = Duration::from_mins(1);
+
+/// How long a lock on a table is waited for where statements are not bounded: MariaDB's default.
+const TABLE_LOCK_SECONDS: u64 = 86_400;
 
 /// The longest name of a schema, which PostgreSQL sets; a database of MySQL may have one byte more.
 const NAME_BYTES_MAX: usize = 63;
@@ -26,6 +38,8 @@ const NAME_BYTES_MAX: usize = 63;
 pub(crate) struct Place {
     pub(crate) kind: Kind,
     pub(crate) connections: u32,
+    /// How long a server may take for a statement, or wait for one in a transaction; zero where nothing bounds it.
+    pub(crate) statement: Duration,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -52,15 +66,20 @@ impl Place {
                 );
             }
             let path = std::path::absolute(path).map_err(ProjectionError::target)?;
-            return Self::of(Kind::Sqlite { path }, CONNECTIONS_DEFAULT);
+            return Self::of(Kind::Sqlite { path }, CONNECTIONS_DEFAULT, Duration::ZERO);
         }
         let mut url = Url::parse(text).map_err(ProjectionError::target)?;
-        let (mut schema, mut connections, mut others) = (None, CONNECTIONS_DEFAULT, Vec::new());
+        let (mut schema, mut others) = (None, Vec::new());
+        let (mut connections, mut statement) = (CONNECTIONS_DEFAULT, STATEMENT_DEFAULT);
         for (name, value) in url.query_pairs() {
             match &*name {
                 "schema" => schema = Some(value.into_owned()),
                 "connections" => {
                     connections = value.parse().map_err(ProjectionError::target)?;
+                }
+                "statement_seconds" => {
+                    let seconds = value.parse::<u32>().map_err(ProjectionError::target)?;
+                    statement = Duration::from_secs(seconds.into());
                 }
                 _ => others.push((name.into_owned(), value.into_owned())),
             }
@@ -70,7 +89,9 @@ impl Place {
             url.query_pairs_mut().extend_pairs(others);
         }
         match url.scheme() {
-            "postgres" | "postgresql" => Self::of(Kind::Postgres { url, schema }, connections),
+            "postgres" | "postgresql" => {
+                Self::of(Kind::Postgres { url, schema }, connections, statement)
+            }
             "mysql" | "mariadb" => {
                 let database = url.path().trim_start_matches('/').to_owned();
                 if database.is_empty() || schema.is_some() {
@@ -79,7 +100,7 @@ impl Place {
                         "name one, and no schema: mysql://HOST/DATABASE",
                     );
                 }
-                Self::of(Kind::Mysql { url, database }, connections)
+                Self::of(Kind::Mysql { url, database }, connections, statement)
             }
             _ => refuse(
                 "a read model at such a URL",
@@ -88,8 +109,12 @@ impl Place {
         }
     }
 
-    fn of(kind: Kind, connections: u32) -> Answer<Self> {
-        let place = Self { kind, connections };
+    fn of(kind: Kind, connections: u32, statement: Duration) -> Answer<Self> {
+        let place = Self {
+            kind,
+            connections,
+            statement,
+        };
         let is_built = match place.dialect() {
             Dialect::Sqlite => cfg!(feature = "sqlite"),
             Dialect::Postgres => cfg!(feature = "postgres"),
@@ -145,16 +170,33 @@ impl Place {
         }
     }
 
+    /// Fails at once where nobody listens, for which a pool of connections would wait.
+    pub(crate) async fn reach(&self) -> Answer<()> {
+        sqlx::any::install_default_drivers();
+        let options = self.options()?;
+        let reaching = async { AnyConnection::connect_with(&options).await?.close().await };
+        let reached = timeout(ACQUIRE_MAX, reaching).await;
+        reached
+            .unwrap_or_else(|_| Err(late("the server does not answer")))
+            .map_err(ProjectionError::target)
+    }
+
     /// Connections, each of which begins with the `more` as well.
     pub(crate) async fn connect(&self, connections: u32, more: Vec<String>) -> Answer<AnyPool> {
         sqlx::any::install_default_drivers();
-        let setup: Vec<String> = self.setup().into_iter().chain(more).collect();
+        let bounds = bounds(self.dialect(), self.statement);
+        let setup: Vec<String> = [self.setup(), bounds, more].concat();
         let pool = AnyPoolOptions::new().max_connections(connections);
         let pool = pool.acquire_timeout(ACQUIRE_MAX);
+        // By the two that follow, which do not wait for ever on a connection that swallows everything.
+        let pool = pool.test_before_acquire(false);
+        let pool = pool.after_release(|connection, _| {
+            Box::pin(async move { ping(connection).await.map(|()| true) })
+        });
         // SQLite ends a transaction by itself where the disk is full, and sqlx goes on to believe in it.
         let pool = pool.before_acquire(|connection, _| {
             let is_free = !connection.is_in_transaction();
-            Box::pin(async move { Ok(is_free) })
+            Box::pin(async move { ping(connection).await.map(|()| is_free) })
         });
         let pool = pool.after_connect(move |connection, _| {
             let setup = setup.clone();
@@ -190,8 +232,45 @@ impl Place {
         Self {
             kind,
             connections: self.connections,
+            statement: self.statement,
         }
     }
+}
+
+/// What bounds the statements of a connection, and how long the server waits for the next in a transaction; zero bounds
+/// nothing. MySQL, which has not got MariaDB's settings, bounds `SELECT` alone.
+pub(crate) fn bounds(dialect: Dialect, statement: Duration) -> Vec<String> {
+    let seconds = statement.as_secs();
+    match dialect {
+        Dialect::Sqlite => Vec::new(),
+        Dialect::Postgres => vec![
+            format!("SET statement_timeout = '{seconds}s'"),
+            format!("SET idle_in_transaction_session_timeout = '{seconds}s'"),
+        ],
+        Dialect::Mysql => {
+            let table_lock = if seconds == 0 {
+                TABLE_LOCK_SECONDS
+            } else {
+                seconds
+            };
+            vec![format!(
+                "SET SESSION lock_wait_timeout = {table_lock} \
+                 /*M!100301 , SESSION max_statement_time = {seconds}, SESSION idle_transaction_timeout = {seconds} */ \
+                 /*!80000 , SESSION max_execution_time = {seconds}000 */"
+            )]
+        }
+    }
+}
+
+/// Whether the connection lives; it rolls back first what was left.
+async fn ping(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    let pinged = timeout(PING_MAX, connection.ping()).await;
+    pinged.unwrap_or_else(|_| Err(late("a connection does not answer")))
+}
+
+/// What was waited for in vain.
+pub(crate) fn late(what: &'static str) -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(ErrorKind::TimedOut, what))
 }
 
 /// As sqlx takes it, whatever is in the path; the file is made where there is none.
@@ -321,13 +400,16 @@ mod tests {
     #[cfg(all(feature = "postgres", feature = "mysql"))]
     #[test]
     fn a_url_says_schema_and_connections_and_the_rest_is_the_servers() {
-        let place =
-            Place::parse("postgres://a:b@c/d?schema=e&sslmode=require&connections=3").unwrap();
+        let place = Place::parse(
+            "postgres://a:b@c/d?schema=e&sslmode=require&connections=3&statement_seconds=7",
+        )
+        .unwrap();
         let Kind::Postgres { url, schema } = &place.kind else {
             panic!("{place:?}");
         };
         assert_eq!(url.as_str(), "postgres://a:b@c/d?sslmode=require");
         assert_eq!((schema.as_deref(), place.connections), (Some("e"), 3));
+        assert_eq!(place.statement, Duration::from_secs(7));
         assert!(!format!("{place:?}").contains('b'), "{place:?}");
         assert!(Place::parse("mysql://a@b").is_err());
         let place = Place::parse("mariadb://a@b/c").unwrap();

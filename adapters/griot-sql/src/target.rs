@@ -1,16 +1,21 @@
 //! The target: a database, and griot's own rows in it.
 
 use std::fmt;
+use std::time::Duration;
 
 use griot_core::{EntityId, Epoch};
 use griot_projection::{Asked, Fault, Parked, ProjectionError, Slice, Standing, Target};
 use sqlx::{AnyPool, AssertSqlSafe, SqlStr};
 
-use crate::place::{Kind, Place};
+use crate::connection::within;
+use crate::place::{ACQUIRE_MAX, Kind, Place};
 use crate::rows::{self, signed, words};
 use crate::{Dialect, Migrations, Sql, SqlConnection, SqlTransaction};
 
 type Answer<T> = Result<T, ProjectionError>;
+
+/// How much longer than the server takes for a statement its answer is waited for.
+const BEYOND: Duration = Duration::from_secs(5);
 
 /// A database in which projections keep their tables. Cheap to clone.
 #[derive(Clone)]
@@ -38,7 +43,8 @@ impl SqlTarget {
     ///   is made where there is none;
     /// - `mysql://USER:PASSWORD@HOST/DATABASE`, or `mariadb://`.
     ///
-    /// Each takes `?connections=8`, save a file; what else stands there is for the server's client. A database
+    /// A server's takes `?connections=8`, and `statement_seconds=60`: how long a statement of a handler or a reader may
+    /// take, and how long the server waits for the next in a transaction (0: for ever). What else stands there is for the server's client. A database
     /// needs its feature of this crate.
     ///
     /// # Errors
@@ -54,6 +60,7 @@ impl SqlTarget {
     }
 
     pub(crate) async fn open_at(place: Place, migrations: Migrations) -> Answer<Self> {
+        place.reach().await?;
         let pool = place.connect(place.connections, Vec::new()).await?;
         if let Kind::Postgres {
             schema: Some(schema),
@@ -73,6 +80,37 @@ impl SqlTarget {
             migrations,
             pool,
         })
+    }
+
+    /// Opens the database as it is, for looking at what projections keep there and steering them: makes and changes no
+    /// table. `None` where no projection ever kept anything. It cannot be rebuilt from.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](SqlTarget::open).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time.
+    pub async fn attach(url: &str) -> Answer<Option<Self>> {
+        let place = Place::parse(url)?;
+        if let Kind::Sqlite { path } = &place.kind
+            && !path.is_file()
+        {
+            return Ok(None);
+        }
+        place.reach().await?;
+        let pool = place.connect(place.connections, Vec::new()).await?;
+        let counting = sqlx::query_scalar(OWN_TABLES.text(place.dialect()));
+        let count: i64 = counting
+            .fetch_one(&pool)
+            .await
+            .map_err(ProjectionError::target)?;
+        Ok((count == 2).then(|| Self {
+            place,
+            migrations: Migrations::new("", [""; 0]),
+            pool,
+        }))
     }
 
     /// Which SQL the database speaks.
@@ -116,9 +154,18 @@ impl SqlTarget {
     }
 
     async fn begin_by(&self, statement: &'static str) -> Answer<SqlTransaction> {
-        let begun = self.pool.begin_with(SqlStr::from_static(statement)).await;
+        let patience = self.patience();
+        let beginning = self.pool.begin_with(SqlStr::from_static(statement));
+        // It may have to wait for a connection, too.
+        let begun = within(patience.map(|patience| patience + ACQUIRE_MAX), beginning).await;
         let begun = begun.map_err(ProjectionError::target)?;
-        Ok(SqlTransaction::new(begun, self.dialect()))
+        Ok(SqlTransaction::new(begun, self.dialect(), patience))
+    }
+
+    /// How long an answer is waited for: a little longer than the server takes for one, which says why.
+    fn patience(&self) -> Option<Duration> {
+        let statement = self.place.statement;
+        (!statement.is_zero()).then(|| statement + BEYOND)
     }
 }
 
@@ -138,6 +185,20 @@ pub(crate) fn begin_to_write(dialect: Dialect) -> &'static str {
         Dialect::Mysql => "START TRANSACTION READ WRITE",
     }
 }
+
+/// How many of griot's own tables there are.
+const OWN_TABLES: Sql = Sql::new(
+    "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema() \
+     AND table_name IN ('griot_projections', 'griot_parked')",
+)
+.on_sqlite(
+    "SELECT count(*) FROM sqlite_master WHERE type = 'table' \
+     AND name IN ('griot_projections', 'griot_parked')",
+)
+.on_mysql(
+    "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() \
+     AND table_name IN ('griot_projections', 'griot_parked')",
+);
 
 const LOAD: Sql =
     Sql::new("SELECT * FROM griot_projections WHERE projection = ? AND slice = ? FOR UPDATE")
@@ -176,7 +237,7 @@ impl Target for SqlTarget {
     }
 
     async fn commit(&self, transaction: SqlTransaction) -> Answer<()> {
-        let committed = transaction.connection.inner.commit().await;
+        let committed = within(self.patience(), transaction.connection.inner.commit()).await;
         committed.map_err(ProjectionError::target)
     }
 

@@ -80,9 +80,14 @@ async fn is_no_fault_of_the_events(place: Place, trouble: Trouble) {
     writer.write(&entity("a"), 0, 30).await.unwrap();
     let tries = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&tries);
+    let committed = Arc::new(AtomicU32::new(0));
+    let commits = Arc::clone(&committed);
     let handler = move |mut tx: Tx<SqlTarget>, Recorded(event): Recorded| {
-        let count = Arc::clone(&count);
+        let (count, commits) = (Arc::clone(&count), Arc::clone(&commits));
         async move {
+            tx.after_commit(move || {
+                commits.fetch_add(1, Ordering::Relaxed);
+            });
             if tx.dialect() == griot_sql::Dialect::Sqlite {
                 let room = sqlx::raw_sql("PRAGMA max_page_count = 1000000");
                 room.execute(&mut *tx).await?;
@@ -110,6 +115,8 @@ async fn is_no_fault_of_the_events(place: Place, trouble: Trouble) {
     waiting.await.unwrap();
     running.drain().await.unwrap();
     assert!(tries.load(Ordering::Relaxed) > TROUBLES);
+    // Once for each, whatever was rolled back.
+    assert_eq!(committed.load(Ordering::Relaxed), 30);
     let everything = Filter::default();
     let page = journal.tail(griot_core::Offset::ZERO, &everything, usize::MAX);
     let all: Vec<Entry> = page.await.unwrap().events.iter().map(Entry::of).collect();

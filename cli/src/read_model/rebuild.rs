@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use griot::journal::{Journal, JournalError};
-use griot::journals;
 use griot::projection::{self, Comparison, ProjectionError};
 use griot::sql::SqlTarget;
 
@@ -15,8 +14,7 @@ use super::Place;
 use super::known::{Known, named};
 use super::progress::Shown;
 use crate::failure::Failure;
-use crate::journal::JournalUrl;
-use crate::url::UrlParser;
+use crate::journal::JournalFlag;
 
 /// Makes a read model's tables anew from the journal, beside the live ones, compares them and swaps; prints what
 /// differed.
@@ -37,7 +35,7 @@ When to rebuild:
 A server has its embedded log to itself: stop it, rebuild, start it again. With the journal on a database the
 rebuild goes on beside the running server, which goes on with the new tables by itself.
 
-In the table, `only before` are the different rows that only the live table had, `only after` those that only the
+The journal has to be the one that the tables were made from. In the table, `only before` are the different rows that only the live table had, `only after` those that only the
 rebuilt one has; a row that changed is one of each.")]
 pub(super) struct Rebuild {
     /// Which, as `griot read-model list` prints it
@@ -47,18 +45,8 @@ pub(super) struct Rebuild {
     #[command(flatten)]
     place: Place,
 
-    /// The journal: `embedded` is the log in the data directory, `postgres://HOST[:PORT]/DATABASE` PostgreSQL,
-    /// `mysql://HOST[:PORT]/DATABASE` MySQL or MariaDB, `cassandra://HOST[:PORT]/KEYSPACE` Cassandra. It has to be the one
-    /// that the tables were made from
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "GRIOT_JOURNAL",
-        hide_env_values = true,
-        value_parser = UrlParser::<JournalUrl>::new(),
-        default_value = journals::EMBEDDED
-    )]
-    journal: JournalUrl,
+    #[command(flatten)]
+    journal: JournalFlag,
 
     /// Rebuild and compare, and leave the live tables as they are
     #[arg(long)]
@@ -77,33 +65,21 @@ struct Outcome {
 impl Rebuild {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let journal = self.open_journal().await?;
-        let target = if self.place.url().file().is_some() {
-            // Also into a file that was lost.
-            let url = self.place.url();
-            let opened = url.open((self.known.tables)()).await;
-            opened.map_err(|error| url.failed(error))?
-        } else {
-            self.place.open(&self.known).await?
-        };
+        let url = self.place.url();
+        let target = url.open((self.known.tables)()).await;
+        let target = target.map_err(|error| url.failed(error))?;
         let outcome = self.rebuild(Arc::clone(&journal), target).await;
         journal.close().await;
         let outcome = outcome.map_err(|error| match error {
-            ProjectionError::Journal(error) => self.journal.failed(&self.place.data_dir, error),
-            error => self.place.url().failed(error),
+            ProjectionError::Journal(error) => self.journal.failed(&self.place.directory, error),
+            error => url.failed(error),
         })?;
         self.print(&outcome).map_err(Failure::Output)
     }
 
     /// Opens the journal; an embedded one must be there, and nobody else's.
     async fn open_journal(&self) -> Result<Arc<dyn Journal>, Failure> {
-        let directory = &self.place.data_dir;
-        if self.journal.is_embedded() && !directory.join("journal").is_dir() {
-            let path = directory.display();
-            return Err(Failure::Verdict(format!(
-                "there is no journal in {path}; name its directory with --data-dir, or a database with --journal"
-            )));
-        }
-        match self.journal.open(directory).await {
+        match self.journal.open(&self.place.directory).await {
             Ok(opened) => Ok(opened.journal),
             Err(Failure::Journal {
                 source: JournalError::Locked { path },

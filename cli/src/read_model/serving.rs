@@ -3,43 +3,34 @@
 use std::time::Duration;
 
 use griot::projection::ProjectionError;
-use griot::sql::{Migrations, SqlTarget, is_unreachable};
+use griot::sql::{Kept, is_unreachable};
+use tokio::time::timeout;
 
 use super::ReadModelUrl;
 use crate::failure::Failure;
 use crate::settings::Settings;
 
-/// Between two attempts to reach the database when the program starts.
-const RETRY: Duration = Duration::from_secs(1);
+/// How long a start waits for the read model; what takes longer goes on beside it.
+const FIRST_MAX: Duration = Duration::from_secs(5);
 
 /// The one that the settings name.
-fn url(settings: &Settings) -> ReadModelUrl {
+pub(crate) fn url(settings: &Settings) -> ReadModelUrl {
     let said = settings.read_model.clone();
     said.unwrap_or_else(|| ReadModelUrl::in_directory(&settings.data_dir))
 }
 
-/// Opens it, with tables made by `migrations`; a server that does not answer is waited for.
+/// Waits until a service's tables are kept, if it has some, or cannot be reached: then they are there later.
 ///
 /// # Errors
 ///
-/// [`Failure::ReadModel`], with the URL and the reason.
-pub(crate) async fn open(
-    settings: &Settings,
-    migrations: Migrations,
-) -> Result<SqlTarget, Failure> {
-    let url = url(settings);
-    loop {
-        let error = match url.open(migrations.clone()).await {
-            Ok(target) => return Ok(target),
-            Err(error) if url.has_a_server() && is_unreachable(&error) => error,
-            Err(error) => return Err(url.failed(error)),
-        };
-        tracing::warn!(%url, %error, "the read model cannot be opened, it is tried again");
-        tokio::time::sleep(RETRY).await;
+/// [`Failure::ReadModel`] and [`Failure::Journal`] for one that says no.
+pub(crate) async fn begun(settings: &Settings, kept: Option<&Kept>) -> Result<(), Failure> {
+    let Some(kept) = kept else { return Ok(()) };
+    match timeout(FIRST_MAX, kept.first()).await {
+        Ok(Err(error)) if !is_unreachable(&error) => Err(match error {
+            ProjectionError::Journal(source) => settings.journal.failed(&settings.data_dir, source),
+            source => url(settings).failed(source),
+        }),
+        Ok(_) | Err(_) => Ok(()),
     }
-}
-
-/// Says which one it is that cannot be used.
-pub(crate) fn failed(settings: &Settings, source: ProjectionError) -> Failure {
-    url(settings).failed(source)
 }

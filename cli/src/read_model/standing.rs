@@ -2,14 +2,17 @@
 
 use std::fmt::Display;
 use std::io::{Write, stdout};
+use std::sync::Arc;
 
 use clap::Args;
-use griot::projection::{Parked, ProjectionError, Standing, State};
+use griot::journal::{Journal, MemoryJournal};
+use griot::projection::{Lag, Parked, ProjectionError, ReadModel, Standing, State};
+use griot::sql::SqlTarget;
 
 use super::Place;
 use super::known::{ALL, Known, named};
-use super::steer::of_target;
 use crate::failure::Failure;
+use crate::journal::JournalFlag;
 
 /// Prints the read models that this program keeps: name, service and tables.
 #[derive(Args, Debug)]
@@ -31,7 +34,8 @@ impl List {
     }
 }
 
-/// Prints where read models stand: state, version, offset in the journal, events that were handled, parked entities.
+/// Prints where read models stand: state, version, offset in the journal, events that were handled, parked entities, and
+/// how far each is behind its journal, in events and seconds.
 ///
 /// What a read model stopped at is below its line, and each parked entity with the first event that waits.
 #[derive(Args, Debug)]
@@ -40,7 +44,9 @@ Examples:
   griot read-model status
   griot read-model status orders-list --read-model postgres://griot@db.internal/griot
 
-How far a read model is behind is a metric of its server, griot_projection_lag_events and griot_projection_lag_seconds.")]
+`behind` counts the events of the journal that were not looked at, of whatever kind, and `seconds` how long ago the first of
+them happened. Both need the journal: --journal says where it is. A running server has its embedded log to itself; then they
+are metrics of that server, griot_projection_lag_events and griot_projection_lag_seconds.")]
 pub(super) struct Status {
     /// Which, as `griot read-model list` prints it; all unless said
     #[arg(value_name = "NAME", value_parser = named)]
@@ -48,52 +54,95 @@ pub(super) struct Status {
 
     #[command(flatten)]
     place: Place,
+
+    #[command(flatten)]
+    journal: JournalFlag,
 }
 
 /// What is known of a read model.
 struct Looked {
     name: String,
-    slices: Vec<Standing>,
+    slices: Vec<Slice>,
     parked: Vec<Parked>,
+}
+
+/// A slice of it, and how far it is behind, where the journal can be asked.
+struct Slice {
+    standing: Standing,
+    lag: Option<Lag>,
 }
 
 impl Status {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let asked = self.known.map_or(ALL.to_vec(), |known| vec![known]);
+        let target = self.place.attach().await?;
+        let opened = self.journal.open(&self.place.directory).await;
+        let journal = opened.as_ref().ok().map(|opened| &opened.journal);
         let mut all = Vec::new();
         for known in asked {
-            all.push(self.look(&known).await?);
+            let looked = look(target.as_ref(), journal, &known).await;
+            all.push(looked.map_err(|error| match error {
+                ProjectionError::Journal(error) => {
+                    self.journal.failed(&self.place.directory, error)
+                }
+                error => self.place.url().failed(error),
+            })?);
         }
         let mut out = stdout().lock();
-        print(&mut out, &all).map_err(Failure::Output)
-    }
-
-    /// Where it stands; nowhere, where it never ran.
-    async fn look(&self, known: &Known) -> Result<Looked, Failure> {
-        let read_model = of_target(self.place.open(known).await?, known);
-        let looking = async { Ok((read_model.standing().await?, read_model.parked().await?)) };
-        let (slices, parked) = match looking.await {
-            Err(ProjectionError::Unknown { .. }) => (Vec::new(), Vec::new()),
-            looked => looked.map_err(|error| self.place.url().failed(error))?,
-        };
-        let name = known.name();
-        Ok(Looked {
-            name,
-            slices,
-            parked,
-        })
+        print(&mut out, &all).map_err(Failure::Output)?;
+        match opened {
+            Ok(opened) => opened.journal.close().await,
+            Err(failure) => eprintln!(
+                "how far they are behind is not known: {}",
+                failure.in_full()
+            ),
+        }
+        Ok(())
     }
 }
 
+/// Where it stands; nowhere, where it never ran.
+async fn look(
+    target: Option<&SqlTarget>,
+    journal: Option<&Arc<dyn Journal>>,
+    known: &Known,
+) -> Result<Looked, ProjectionError> {
+    let mut looked = Looked {
+        name: known.name(),
+        slices: Vec::new(),
+        parked: Vec::new(),
+    };
+    let Some(target) = target else {
+        return Ok(looked);
+    };
+    let asked = journal.map_or_else(|| Arc::new(MemoryJournal::new()) as _, Arc::clone);
+    let read_model = ReadModel::new(asked, target.clone(), &looked.name);
+    let slices = match read_model.standing().await {
+        Err(ProjectionError::Unknown { .. }) => return Ok(looked),
+        slices => slices?,
+    };
+    for standing in slices {
+        let lag = match journal {
+            Some(_) => Some(read_model.lag_of(&standing).await?),
+            None => None,
+        };
+        looked.slices.push(Slice { standing, lag });
+    }
+    looked.parked = read_model.parked().await?;
+    Ok(looked)
+}
+
 fn print(out: &mut impl Write, all: &[Looked]) -> std::io::Result<()> {
-    let row = |out: &mut dyn Write, name: &str, state: &str, numbers: [&dyn Display; 5]| {
-        let [slice, version, offset, events, parked] = numbers;
+    let row = |out: &mut dyn Write, name: &str, state: &str, numbers: [&dyn Display; 7]| {
+        let [slice, version, offset, events, parked, behind, seconds] = numbers;
         writeln!(
             out,
-            "{name:<24}{slice:>6}  {state:<14}{version:>8}{offset:>14}{events:>14}{parked:>8}"
+            "{name:<24}{slice:>6}  {state:<14}{version:>8}{offset:>14}{events:>14}{parked:>8}{behind:>12}{seconds:>9}"
         )
     };
-    let head: [&dyn Display; 5] = [&"slice", &"version", &"offset", &"events", &"parked"];
+    let head: [&dyn Display; 7] = [
+        &"slice", &"version", &"offset", &"events", &"parked", &"behind", &"seconds",
+    ];
     row(out, "read model", "state", head)?;
     for Looked {
         name,
@@ -102,10 +151,10 @@ fn print(out: &mut impl Write, all: &[Looked]) -> std::io::Result<()> {
     } in all
     {
         if slices.is_empty() {
-            row(out, name, "never ran", [&"-"; 5])?;
+            row(out, name, "never ran", [&"-"; 7])?;
         }
-        for (number, slice) in slices.iter().enumerate() {
-            let state = match slice.state {
+        for (number, Slice { standing, lag }) in slices.iter().enumerate() {
+            let state = match standing.state {
                 State::Failed { .. } => "stopped".to_owned(),
                 ref state => state.to_string(),
             };
@@ -114,15 +163,21 @@ fn print(out: &mut impl Write, all: &[Looked]) -> std::io::Result<()> {
                 usize::try_from(parked.entity.shard(count)).is_ok_and(|shard| shard == number)
             };
             let waiting = parked.iter().filter(own).count();
-            let numbers: [&dyn Display; 5] = [
+            let (behind, seconds) = lag.map_or(("-".to_owned(), "-".to_owned()), |lag| {
+                let seconds = lag.time.as_secs_f64();
+                (lag.events.to_string(), format!("{seconds:.1}"))
+            });
+            let numbers: [&dyn Display; 7] = [
                 &number,
-                &slice.version,
-                &slice.offset,
-                &slice.events,
+                &standing.version,
+                &standing.offset,
+                &standing.events,
                 &waiting,
+                &behind,
+                &seconds,
             ];
             row(out, name, &state, numbers)?;
-            if let State::Failed { reason } = &slice.state {
+            if let State::Failed { reason } = &standing.state {
                 writeln!(out, "  stopped at {reason}")?;
             }
         }

@@ -90,8 +90,18 @@ impl Retry {
 
 impl Which {
     async fn open(&self) -> Result<ReadModel<SqlTarget>, Failure> {
-        let target = self.place.open(&self.known).await?;
-        Ok(of_target(target, &self.known))
+        let projection = self.known.name();
+        let target = self.place.attach().await?;
+        let target = target.ok_or_else(|| ProjectionError::Unknown {
+            projection: projection.clone(),
+        });
+        let target = target.map_err(|error| self.place.url().failed(error))?;
+        // Only what its database knows is asked: the journal may be a running server's.
+        Ok(ReadModel::new(
+            Arc::new(MemoryJournal::new()),
+            target,
+            &projection,
+        ))
     }
 
     fn say(&self, what: &str, done: Result<(), ProjectionError>) -> Result<(), Failure> {
@@ -99,9 +109,4 @@ impl Which {
         let name = self.known.name();
         writeln!(stdout(), "{name} is {what}").map_err(Failure::Output)
     }
-}
-
-/// The read model, of which only what its database knows is asked: the journal may be a running server's.
-pub(super) fn of_target(target: SqlTarget, known: &Known) -> ReadModel<SqlTarget> {
-    ReadModel::new(Arc::new(MemoryJournal::new()), target, &known.name())
 }

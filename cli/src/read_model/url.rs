@@ -76,6 +76,20 @@ impl ReadModelUrl {
         SqlTarget::open(&self.0, migrations).await
     }
 
+    /// Opens it as it is; `None` where no projection ever kept anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqlTarget::attach`].
+    pub(crate) async fn attach(&self) -> Result<Option<SqlTarget>, ProjectionError> {
+        SqlTarget::attach(&self.0).await
+    }
+
+    /// As it was given, with its password.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Says which one it is that cannot be used.
     pub(crate) fn failed(&self, source: ProjectionError) -> Failure {
         let url = self.to_string();

@@ -53,11 +53,6 @@ async fn killed_again_and_again(places: Places, kills: u32) {
         )
     };
 
-    // Not while it makes its tables: on MariaDB, which cannot take half of that back, somebody has to mend them then.
-    let mut first = serve();
-    first.ready().await;
-    first.kill();
-
     let (found_at, service) = watch::channel(String::new());
     let clients = Arc::new(Loop {
         stopping: AtomicBool::new(false),

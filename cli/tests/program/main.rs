@@ -16,6 +16,7 @@ mod copying;
 mod full_disk;
 mod journals;
 mod kill_loop;
+mod late;
 mod looking;
 mod messages;
 mod ordering;

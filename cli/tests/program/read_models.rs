@@ -64,6 +64,9 @@ async fn a_list_that_lost_rows_is_made_anew_of_the_journal_and_what_differed_is_
     assert!(said.contains("stop the server"), "{said}");
     drained(griot).await;
 
+    let status = read_model(data.path(), &["status", "orders-list"]);
+    let status = done(&status);
+    assert_eq!(words(&status, "orders-list")[7..], ["0", "0.0"], "{status}");
     let dry = [&rebuild[..], &["--dry-run"]].concat();
     tables
         .run("UPDATE orders SET state = 'priced' WHERE seq = (SELECT max(seq) FROM orders)")
@@ -125,6 +128,8 @@ async fn a_list_is_paused_and_resumed_while_its_server_runs() {
     let status = say(&["status"]);
     assert_eq!(words(&status, "orders-list")[1..4], ["0", "running", "1"]);
     assert_eq!(words(&status, "carts-items")[2..4], ["never", "ran"]);
+    // Its server has the log.
+    assert_eq!(words(&status, "orders-list")[7..], ["-", "-"], "{status}");
 
     say(&["pause", "orders-list"]);
     let unready = until("it is not ready", async || {
@@ -157,6 +162,52 @@ async fn a_list_is_paused_and_resumed_while_its_server_runs() {
     let (_, said, code) = printed(&read_model(nowhere.path(), &["status"]));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("no read model at"), "{said}");
+}
+
+#[tokio::test]
+async fn a_command_that_looks_or_steers_makes_no_table_in_a_database() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("read-model.sqlite");
+    std::fs::write(&file, "").unwrap();
+    let status = done(&read_model(data.path(), &["status"]));
+    assert_eq!(words(&status, "orders-list")[2..4], ["never", "ran"]);
+    for what in ["pause", "resume", "retry"] {
+        let (_, said, code) = printed(&read_model(data.path(), &[what, "orders-list"]));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("run it once"), "{said}");
+    }
+    let tables = Tables::in_directory(data.path())
+        .count("sqlite_master")
+        .await;
+    assert_eq!(tables, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_is_not_taken_for_one_whose_name_ends_with_a_space() {
+    for name in ["postgres", "mysql"] {
+        let Some(server) = Server::database(name) else {
+            continue;
+        };
+        let _machine = crate::process::whole_machine().await;
+        if name == "mysql" {
+            Tables::make_database(&server.url).await;
+        }
+        let data = TempDir::new().unwrap();
+        let mut griot = Griot::serve(data.path(), &["--read-model", &server.url]);
+        let mut customer = customer_of(&griot.ready().await);
+        for (key, of) in [("first", "ann"), ("second", "ann ")] {
+            let mut body = order(0);
+            body["customer"] = of.into();
+            customer.place(key.to_owned(), body, None).await;
+        }
+        for of in ["ann", "ann "] {
+            let query = of.replace(' ', "%20");
+            let list = customer.get(&format!("/orders?customer={query}")).await;
+            let list = list.as_array().unwrap();
+            assert_eq!(list.len(), 1, "{of:?}: {list:?}");
+            assert_eq!(list[0]["customer"]["id"], of);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

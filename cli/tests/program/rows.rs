@@ -60,6 +60,17 @@ impl Tables {
         rows
     }
 
+    /// How many rows a table has.
+    pub(crate) async fn count(&self, table: &'static str) -> i64 {
+        sqlx::any::install_default_drivers();
+        let mut connection = AnyConnection::connect(&self.url).await.unwrap();
+        let count = format!("SELECT count(*) FROM {}{table}", self.schema);
+        let count = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut connection);
+        let count = count.await.unwrap();
+        connection.close().await.unwrap();
+        count
+    }
+
     /// Changes something, as nobody should.
     pub(crate) async fn run(&self, statement: &'static str) {
         sqlx::any::install_default_drivers();

@@ -92,6 +92,7 @@ impl<T: Target> Worker<T> {
         &mut self,
         transaction: &mut T::Transaction,
     ) -> Result<Standing, Interrupted> {
+        self.scope.begun();
         let standing = self.owned(transaction).await?;
         if standing.state != State::Running {
             return Err(Interrupted::Held(standing.state));
@@ -116,6 +117,7 @@ impl<T: Target> Worker<T> {
             return Err(self.fenced(standing.epoch));
         }
         self.target.commit(transaction).await?;
+        self.scope.committed();
         self.offset = standing.offset;
         self.signals.moved.send_replace(());
         Ok(())

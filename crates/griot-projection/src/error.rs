@@ -74,6 +74,14 @@ pub enum ProjectionError {
         /// The projection.
         projection: String,
     },
+    /// The database of the read model is not there yet. It is tried again all the while.
+    #[error("the read model {projection} is not there yet and is waited for: {reason}")]
+    Awaited {
+        /// The projection.
+        projection: String,
+        /// What is missing.
+        reason: String,
+    },
     /// It does not get on: the event that was waited for will not be seen until somebody resumes it.
     #[error("the projection {projection} is {state}: resume it")]
     Held {

@@ -328,6 +328,15 @@ impl<T: Target> ReadModel<T> {
         Ok((is_running && is_behind).then_some(slices))
     }
 
+    /// How far a slice that stands there is behind.
+    ///
+    /// # Errors
+    ///
+    /// Those of the journal.
+    pub async fn lag_of(&self, standing: &Standing) -> Result<Lag, ProjectionError> {
+        lag_of(&*self.journal, standing.offset).await
+    }
+
     /// How far the slice that is farthest behind is behind.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ struct Held<T: Target> {
     times: u64,
     /// What is handled, in the order of offsets.
     recorded: Vec<Arc<RecordedEvent>>,
+    /// What is done once the transaction is committed.
+    afterwards: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 /// Whether an event is handled for the live tables, or for those of a [`Rebuild`](crate::Rebuild).
@@ -59,6 +61,7 @@ impl<T: Target> Scope<T> {
                 transaction: None,
                 times: 0,
                 recorded: Vec::new(),
+                afterwards: Vec::new(),
             })),
             phase,
         }
@@ -66,6 +69,19 @@ impl<T: Target> Scope<T> {
 
     pub(crate) fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// Another transaction begins: what was to be done after the one before is not.
+    pub(crate) fn begun(&self) {
+        lock(&self.held).afterwards.clear();
+    }
+
+    /// The transaction is committed.
+    pub(crate) fn committed(&self) {
+        let afterwards = std::mem::take(&mut lock(&self.held).afterwards);
+        for act in afterwards {
+            act();
+        }
     }
 
     /// Lends the transaction to a handler of these events.
@@ -131,6 +147,14 @@ impl<T: Target> FromEvent<Scope<T>> for Phase {
 impl<T: Target> FromBatch<Scope<T>> for Phase {
     fn from_batch(_: &[Event], scope: &Scope<T>) -> Result<Self, Failure> {
         Ok(scope.phase)
+    }
+}
+
+impl<T: Target> Tx<T> {
+    /// Does this once the transaction is committed, and never where it is rolled back: what must not be done twice and
+    /// need not outlive the process, such as counting. It must not block.
+    pub fn after_commit(&self, act: impl FnOnce() + Send + 'static) {
+        lock(&self.held).afterwards.push(Box::new(act));
     }
 }
 

@@ -3,9 +3,10 @@
 use crate::cart::Cart;
 use crate::{CartsConfig, api, items};
 use axum::Router;
-use griot::projection::{Keeper, Projection, ProjectionError, ReadModel, Runner};
-use griot::sql::{Migrations, SqlTarget};
+use griot::projection::{Projection, ProjectionError};
+use griot::sql::{Kept, Migrations, SqlTarget};
 use griot::{Entities, EntityError, EntityRef, Griot, GriotBuilder};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::OpenApi;
@@ -18,8 +19,7 @@ pub struct Carts(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     griot: Griot,
-    target: SqlTarget,
-    keeper: Keeper<SqlTarget>,
+    kept: Kept,
 }
 
 impl Carts {
@@ -39,7 +39,7 @@ impl Carts {
     ///
     /// # Errors
     ///
-    /// As [`Runner::start`].
+    /// As [`Runner::start`](griot::projection::Runner::start).
     ///
     /// # Cancel safety
     ///
@@ -49,13 +49,29 @@ impl Carts {
         target: SqlTarget,
         config: &CartsConfig,
     ) -> Result<Self, ProjectionError> {
-        let runner = Runner::new(Arc::clone(griot.journal()), target.clone());
-        let keeper = Keeper::start(runner, items::projection(), config.take_over_after).await?;
-        Ok(Self(Arc::new(Inner {
-            griot,
-            target,
-            keeper,
-        })))
+        let carts = Self::begin(griot, config, move || ready(Ok(target.clone())));
+        carts.kept().first().await?;
+        Ok(carts)
+    }
+
+    /// The same, with the table in the database at `url`, which may be there later: until it is, everything works but the
+    /// list of items, and [`kept`](Carts::kept) says what is missing.
+    pub fn start_at(griot: Griot, url: &str, config: &CartsConfig) -> Self {
+        let url = url.to_owned();
+        Self::begin(griot, config, move || {
+            let url = url.clone();
+            async move { SqlTarget::open(&url, Self::tables()).await }
+        })
+    }
+
+    fn begin<O>(griot: Griot, config: &CartsConfig, open: impl Fn() -> O + Send + 'static) -> Self
+    where
+        O: Future<Output = Result<SqlTarget, ProjectionError>> + Send,
+    {
+        let journal = Arc::clone(griot.journal());
+        let projection = |_| items::projection();
+        let kept = Kept::begin(open, journal, projection, config.take_over_after);
+        Self(Arc::new(Inner { griot, kept }))
     }
 
     /// What keeps the table of items, to [rebuild](griot::projection::Rebuild) it.
@@ -82,7 +98,12 @@ impl Carts {
         if let Some(trouble) = self.0.griot.trouble() {
             return Err(format!("the journal: {trouble}"));
         }
-        self.0.keeper.ready().await
+        self.0.kept.ready().await
+    }
+
+    /// The table of items, from when its database is there.
+    pub fn kept(&self) -> &Kept {
+        &self.0.kept
     }
 
     /// What the carts run on.
@@ -97,19 +118,10 @@ impl Carts {
     ///
     /// Dropped, it ends by itself.
     pub async fn drain(&self, deadline: Duration) {
-        self.0.keeper.drain(deadline).await;
+        self.0.kept.drain(deadline).await;
     }
 
     pub(crate) fn entity(&self, id: &str) -> Result<EntityRef<Cart>, EntityError> {
         self.0.griot.entity(id)
-    }
-
-    /// The table of items, to wait for.
-    pub(crate) fn listed(&self) -> &ReadModel<SqlTarget> {
-        self.0.keeper.read_model()
-    }
-
-    pub(crate) fn target(&self) -> &SqlTarget {
-        &self.0.target
     }
 }

@@ -8,10 +8,10 @@ use crate::summary::Summary;
 use crate::{api, calls};
 use axum::Router;
 use griot::core::Offset;
-use griot::journal::last_offset;
-use griot::projection::{Keeper, Projection, ProjectionError, Runner};
-use griot::sql::{Migrations, SqlTarget};
+use griot::projection::{Projection, ProjectionError};
+use griot::sql::{Kept, Migrations, SqlTarget};
 use griot::{EntityError, EntityRef, Griot, GriotBuilder};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -29,8 +29,7 @@ pub struct Orders(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     griot: Griot,
-    target: SqlTarget,
-    keeper: Keeper<SqlTarget>,
+    kept: Kept,
     stopping: watch::Sender<bool>,
 }
 
@@ -60,7 +59,7 @@ impl Orders {
     ///
     /// # Errors
     ///
-    /// As [`Runner::start`].
+    /// As [`Runner::start`](griot::projection::Runner::start).
     ///
     /// # Cancel safety
     ///
@@ -70,15 +69,32 @@ impl Orders {
         target: SqlTarget,
         config: &OrdersConfig,
     ) -> Result<Self, ProjectionError> {
-        let began = last_offset(&**griot.journal()).await?;
-        let runner = Runner::new(Arc::clone(griot.journal()), target.clone());
-        let keeper = Keeper::start(runner, list::projection(began), config.take_over_after);
-        Ok(Self(Arc::new(Inner {
-            keeper: keeper.await?,
+        let orders = Self::begin(griot, config, move || ready(Ok(target.clone())));
+        orders.kept().first().await?;
+        Ok(orders)
+    }
+
+    /// The same, with a list in the database at `url`, which may be there later: until it is, everything works but the
+    /// list, and [`kept`](Orders::kept) says what is missing.
+    pub fn start_at(griot: Griot, url: &str, config: &OrdersConfig) -> Self {
+        let url = url.to_owned();
+        Self::begin(griot, config, move || {
+            let url = url.clone();
+            async move { SqlTarget::open(&url, Self::tables()).await }
+        })
+    }
+
+    fn begin<O>(griot: Griot, config: &OrdersConfig, open: impl Fn() -> O + Send + 'static) -> Self
+    where
+        O: Future<Output = Result<SqlTarget, ProjectionError>> + Send,
+    {
+        let journal = Arc::clone(griot.journal());
+        let kept = Kept::begin(open, journal, list::projection, config.take_over_after);
+        Self(Arc::new(Inner {
+            kept,
             griot,
-            target,
             stopping: watch::Sender::new(false),
-        })))
+        }))
     }
 
     /// The HTTP API, and the page at `/`. Unknown routes are the caller's:
@@ -101,7 +117,12 @@ impl Orders {
         if let Some(trouble) = self.0.griot.trouble() {
             return Err(format!("the journal: {trouble}"));
         }
-        self.0.keeper.ready().await
+        self.0.kept.ready().await
+    }
+
+    /// The list, from when its database is there.
+    pub fn kept(&self) -> &Kept {
+        &self.0.kept
     }
 
     /// What the orders run on.
@@ -117,7 +138,7 @@ impl Orders {
     /// Dropped, it ends by itself.
     pub async fn drain(&self, deadline: Duration) {
         self.0.stopping.send_replace(true);
-        self.0.keeper.drain(deadline).await;
+        self.0.kept.drain(deadline).await;
     }
 
     /// Ready once the service is being drained.
@@ -137,13 +158,13 @@ impl Orders {
         &self,
         query: &Query,
     ) -> Result<Option<Vec<Summary>>, ProjectionError> {
-        let keeper = &self.0.keeper;
+        let (target, keeper) = self.0.kept.get()?;
         match keeper.read_model().catch_up(CATCH_UP_MAX).await {
             // A list that is a little behind is better than none; one that is not made yet is not.
             Err(ProjectionError::Behind { .. } | ProjectionError::Held { .. })
                 if keeper.has_caught_up().await? => {}
             caught_up => caught_up?,
         }
-        list::page(&self.0.target, query).await
+        list::page(&target, query).await
     }
 }

@@ -12,7 +12,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tempfile::TempDir;
 
 /// The table of the suite, whose rows are numbered as they come.
-const LEDGER: [Sql; 2] = [
+pub(crate) const LEDGER: [Sql; 2] = [
     Sql::new(
         "CREATE TABLE ledger (number BIGINT NOT NULL, entity TEXT NOT NULL, seq BIGINT NOT NULL, \
          payload TEXT NOT NULL)",

@@ -44,6 +44,9 @@ impl From<ProjectionError> for Problem {
         let detail = match error {
             ProjectionError::Late { .. } => "the list does not show the event yet; try again",
             ProjectionError::Behind { .. } => "the list is being made from the journal; try again",
+            ProjectionError::Awaited { .. } => {
+                "the list is not there yet: its database is waited for; try again"
+            }
             _ => "the list cannot be read now; the log says why",
         };
         tracing::warn!(%error, "a read model cannot be shown");

@@ -44,10 +44,11 @@ pub(super) async fn items(
     let limit = parameters.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let after = parameters.get("after", "must be the id of an item", |id| id.parse().ok())?;
     let rule = "must be CART:SEQ, such as ann:3";
+    let (target, keeper) = carts.kept().get()?;
     if let Some((cart, seq)) = parameters.get("wait_for", rule, written)? {
-        carts.listed().wait_for(&cart, seq, WAIT_MAX).await?;
+        keeper.read_model().wait_for(&cart, seq, WAIT_MAX).await?;
     }
-    let page = Problem::unless_read(items::page(carts.target(), after, limit)).await?;
+    let page = Problem::unless_read(items::page(&target, after, limit)).await?;
     let next = page.items.last().filter(|_| page.more);
     let next = next.and_then(|last| last.id.parse().ok());
     let links = ItemsLinks {

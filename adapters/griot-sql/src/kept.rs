@@ -1,0 +1,193 @@
+//! A read model that a service keeps, and whose database may be there later than the service.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use griot_core::Offset;
+use griot_journal::{Journal, last_offset};
+use griot_projection::{Keeper, Projection, ProjectionError, Runner};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::{SqlTarget, is_unreachable};
+
+type Answer<T> = Result<T, ProjectionError>;
+
+/// Between two attempts to reach the database.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A read model that a service keeps from when its database is there, which may start later than the service, and holds
+/// up nothing else meanwhile. Cheap to clone; dropped, the last clone ends the keeping at once, and what was not committed
+/// is rolled back.
+#[derive(Clone)]
+pub struct Kept(Arc<Inner>);
+
+struct Inner {
+    projection: String,
+    now: watch::Receiver<Now>,
+    opening: AbortHandle,
+}
+
+/// How far it has come.
+#[derive(Clone)]
+enum Now {
+    Opening,
+    /// It cannot be reached, and is tried again.
+    Awaited(ProjectionError),
+    There(SqlTarget, Keeper<SqlTarget>),
+    Refused(ProjectionError),
+}
+
+/// What keeps it, once its database is opened.
+struct Keeping<P> {
+    journal: Arc<dyn Journal>,
+    projection: P,
+    take_over_after: Duration,
+    /// How far the journal was at first.
+    began: Option<Offset>,
+}
+
+impl Kept {
+    /// Begins to keep it, in a task of the runtime that this is called in: opens the database by `open` until that can
+    /// reach it, and then has a [`Keeper`] run the projection, which gets where the journal ended when this began.
+    pub fn begin<O>(
+        open: impl Fn() -> O + Send + 'static,
+        journal: Arc<dyn Journal>,
+        projection: impl Fn(Offset) -> Projection<SqlTarget> + Send + 'static,
+        take_over_after: Duration,
+    ) -> Self
+    where
+        O: Future<Output = Answer<SqlTarget>> + Send,
+    {
+        let name = projection(Offset::ZERO).name().to_owned();
+        let mut keeping = Keeping {
+            journal,
+            projection,
+            take_over_after,
+            began: None,
+        };
+        let (tell, now) = watch::channel(Now::Opening);
+        let projection = name.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let error = match keeping.attempt(open()).await {
+                    Ok((target, keeper)) => {
+                        tell.send_replace(Now::There(target, keeper));
+                        return;
+                    }
+                    Err(error) => error,
+                };
+                if let ProjectionError::Fenced { .. } = error {
+                    // Another instance began at the same moment. The last one has it.
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+                if !is_unreachable(&error) {
+                    tracing::error!(projection, %error, "a read model cannot be kept");
+                    tell.send_replace(Now::Refused(error));
+                    return;
+                }
+                tracing::warn!(projection, %error, "a read model cannot be reached, it is waited for");
+                tell.send_replace(Now::Awaited(error));
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+        Self(Arc::new(Inner {
+            projection: name,
+            now,
+            opening: task.abort_handle(),
+        }))
+    }
+
+    /// Waits for the end of the first attempt to open and keep it.
+    ///
+    /// # Errors
+    ///
+    /// Why that failed. What [`is_unreachable`] is tried again all the while, and everything else is final.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time; the attempts go on.
+    pub async fn first(&self) -> Answer<()> {
+        let mut now = self.0.now.clone();
+        let ended = now.wait_for(|now| !matches!(now, Now::Opening)).await;
+        match ended.as_deref() {
+            Ok(Now::Awaited(error) | Now::Refused(error)) => Err(error.clone()),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The database and what keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::Awaited`] while it is not there; why it cannot be kept, where that is final.
+    pub fn get(&self) -> Answer<(SqlTarget, Keeper<SqlTarget>)> {
+        let awaited = |reason: String| ProjectionError::Awaited {
+            projection: self.0.projection.clone(),
+            reason,
+        };
+        match &*self.0.now.borrow() {
+            Now::There(target, keeper) => Ok((target.clone(), keeper.clone())),
+            Now::Opening => Err(awaited("it is being opened".to_owned())),
+            Now::Awaited(error) => Err(awaited(error.to_string())),
+            Now::Refused(error) => Err(error.clone()),
+        }
+    }
+
+    /// Whether the tables are there, are kept, and have caught up.
+    ///
+    /// # Errors
+    ///
+    /// What is not so, and why, in words for people.
+    pub async fn ready(&self) -> Result<(), String> {
+        let (_, keeper) = self.get().map_err(|error| error.to_string())?;
+        keeper.ready().await
+    }
+
+    /// Commits the batches that are under way, and ends; what is not done until the deadline is left to the next
+    /// start.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it ends by itself.
+    pub async fn drain(&self, deadline: Duration) {
+        self.0.opening.abort();
+        if let Ok((_, keeper)) = self.get() {
+            keeper.drain(deadline).await;
+        }
+    }
+}
+
+impl<P: Fn(Offset) -> Projection<SqlTarget>> Keeping<P> {
+    async fn attempt(
+        &mut self,
+        opening: impl Future<Output = Answer<SqlTarget>>,
+    ) -> Answer<(SqlTarget, Keeper<SqlTarget>)> {
+        let began = match self.began {
+            Some(began) => began,
+            None => *self.began.insert(last_offset(&*self.journal).await?),
+        };
+        let target = opening.await?;
+        let runner = Runner::new(Arc::clone(&self.journal), target.clone());
+        let projection = (self.projection)(began);
+        let keeper = Keeper::start(runner, projection, self.take_over_after).await?;
+        Ok((target, keeper))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.opening.abort();
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Kept");
+        debug
+            .field("projection", &self.0.projection)
+            .finish_non_exhaustive()
+    }
+}
