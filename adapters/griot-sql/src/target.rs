@@ -1,11 +1,13 @@
 //! The target: a database, and griot's own rows in it.
 
+use std::collections::HashSet;
 use std::fmt;
 
-use griot_core::{EntityId, Epoch};
-use griot_projection::{Asked, Fault, Parked, ProjectionError, Slice, Standing, Target};
+use griot_core::{EntityId, Epoch, Timestamp};
+use griot_projection::{Asked, Fault, Mark, Parked, ProjectionError, Slice, Standing, Target};
 use sqlx::{AnyPool, AssertSqlSafe, SqlStr};
 
+use crate::inbox;
 use crate::place::{Kind, Place};
 use crate::rows::{self, signed, words};
 use crate::{Dialect, Migrations, Sql, SqlConnection, SqlTransaction};
@@ -132,7 +134,8 @@ pub(crate) async fn run(pool: &AnyPool, statement: String) -> Answer<()> {
 pub(crate) fn begin_to_write(dialect: Dialect) -> &'static str {
     match dialect {
         // A transaction that only wants to write later is refused once another has written.
-        Dialect::Sqlite => "BEGIN IMMEDIATE",
+        // The connection may have been one for what is durable.
+        Dialect::Sqlite => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
         // What was waited for is seen, whatever the server's default.
         Dialect::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
         Dialect::Mysql => "START TRANSACTION READ WRITE",
@@ -169,6 +172,18 @@ impl Target for SqlTarget {
 
     async fn begin(&self) -> Answer<SqlTransaction> {
         self.begin_by(begin_to_write(self.dialect())).await
+    }
+
+    async fn begin_durable(&self) -> Answer<SqlTransaction> {
+        self.begin_by(match self.dialect() {
+            Dialect::Sqlite => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+            Dialect::Postgres => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on"
+            }
+            // Only the server's own settings say so.
+            Dialect::Mysql => begin_to_write(Dialect::Mysql),
+        })
+        .await
     }
 
     async fn begin_reading(&self) -> Answer<SqlTransaction> {
@@ -318,6 +333,26 @@ impl Target for SqlTarget {
         .execute(&mut **transaction)
         .await;
         removed.map(|_| ()).map_err(ProjectionError::target)
+    }
+
+    async fn remember(
+        &self,
+        transaction: &mut SqlTransaction,
+        projection: &str,
+        marks: &[Mark],
+        at: Timestamp,
+    ) -> Answer<HashSet<Mark>> {
+        inbox::remember(transaction, projection, marks, at).await
+    }
+
+    async fn forget(
+        &self,
+        transaction: &mut SqlTransaction,
+        projection: &str,
+        before: Timestamp,
+        max: u32,
+    ) -> Answer<u64> {
+        inbox::forget(transaction, projection, before, max).await
     }
 }
 

@@ -39,9 +39,14 @@
 //! ```
 
 mod attempt;
+mod caller;
 mod error;
 mod group;
+mod heard;
+mod hearing;
 mod keeper;
+mod listener;
+mod mark;
 mod metrics;
 mod pages;
 mod parked;
@@ -52,11 +57,14 @@ mod rebuild;
 mod runner;
 mod scope;
 mod standing;
+mod stored;
 mod target;
 mod worker;
 
 pub use error::{Cause, ProjectionError};
 pub use keeper::Keeper;
+pub use listener::{Listener, ListenerLimits, Listening};
+pub use mark::Mark;
 pub use projection::{Limits, Poison, Projection};
 pub use read_model::{Lag, ReadModel};
 pub use reading::Happened;
