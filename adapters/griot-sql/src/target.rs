@@ -118,7 +118,12 @@ impl SqlTarget {
     }
 
     async fn begin_by(&self, statement: &'static str) -> Answer<SqlTransaction> {
-        let begun = self.pool.begin_with(SqlStr::from_static(statement)).await;
+        let pool = self.pool.clone();
+        // In a task of its own: sqlx does not know of a transaction whose beginning was dropped half-way, and would give
+        // its connection to the next.
+        let beginning =
+            tokio::spawn(async move { pool.begin_with(SqlStr::from_static(statement)).await });
+        let begun = beginning.await.map_err(ProjectionError::target)?;
         let begun = begun.map_err(ProjectionError::target)?;
         Ok(SqlTransaction::new(begun, self.dialect()))
     }

@@ -84,7 +84,7 @@ impl<T: Target> Heard<T> {
                     last,
                     failure,
                 }) => {
-                    apart = reason_of(&failure).to_owned();
+                    reason_of(&failure).clone_into(&mut apart);
                     left = without(left, first, last);
                 }
                 Err(other) => return again(&other),
@@ -144,7 +144,7 @@ impl<T: Target> Heard<T> {
 
     /// Handles the messages that were not handled before, and remembers them, in one transaction.
     async fn attempt(&self, messages: &[Event]) -> Result<(), Interrupted> {
-        self.gets_on(&self.state.borrow())?;
+        gets_on(&self.state.borrow())?;
         let is_routed = |message: &Event| self.projection.router.handled_by(message).is_some();
         let routed = messages.iter().enumerate();
         let routed: Vec<_> = routed.filter(|(_, message)| is_routed(message)).collect();
@@ -169,10 +169,10 @@ impl<T: Target> Heard<T> {
         let read = read.map(|(index, message)| (*index, None, Ok(Event::clone(message))));
         let (mut handled, mut out) = (0, Vec::new());
         for group in grouped(&self.projection.router, read) {
-            let called = || Mark::name_of(name, &group.messages);
+            let id = || Mark::name_of(name, &group.messages);
             let message = group.message().ok().flatten();
             let Some(message) = message else { continue };
-            let calling = caller.call(transaction, message, &[], &called, &mut out);
+            let calling = caller.call(transaction, message, &[], &id, &mut out);
             transaction = calling.await.map_err(|unhandled| {
                 let is_unfit = caller.missed_the_journal();
                 self.is_unfit.fetch_or(is_unfit, Ordering::Relaxed);
@@ -201,7 +201,7 @@ impl<T: Target> Heard<T> {
             projection: self.projection.name.to_string(),
         };
         let mut standing = stored.ok_or_else(unknown)?;
-        self.gets_on(&standing.state)?;
+        gets_on(&standing.state)?;
         fits(&self.projection, &standing)?;
         standing.events += handled;
         let held = standing.epoch;
@@ -210,13 +210,6 @@ impl<T: Target> Heard<T> {
             return Err(unknown().into());
         }
         Ok(target.commit(transaction).await?)
-    }
-
-    fn gets_on(&self, state: &State) -> Result<(), Interrupted> {
-        match state {
-            State::Running => Ok(()),
-            held => Err(Interrupted::Held(held.clone())),
-        }
     }
 
     /// Waits for a transaction's turn.
@@ -268,6 +261,13 @@ pub(crate) fn fits<T: Target>(
     Ok(())
 }
 
+fn gets_on(state: &State) -> Result<(), Interrupted> {
+    match state {
+        State::Running => Ok(()),
+        held => Err(Interrupted::Held(held.clone())),
+    }
+}
+
 /// The answer to messages that may be handled once something else was mended: they come again as they are.
 fn again(interrupted: &Interrupted) -> Answer {
     let reason = match interrupted {
@@ -288,7 +288,7 @@ fn again(interrupted: &Interrupted) -> Answer {
 /// The messages without those from `first` to `last`, and those of their keys that come behind them.
 fn without(messages: Vec<Event>, first: usize, last: usize) -> Vec<Event> {
     let key = |message: &Event| Some((message.topic().to_owned(), message.key()?.clone()));
-    let bad = messages.iter().take(last + 1).skip(first);
+    let bad = messages.iter().take(last.saturating_add(1)).skip(first);
     let keys: HashSet<_> = bad.filter_map(key).collect();
     let stays = |index: usize, message: &Event| {
         index < first || index > last && key(message).is_none_or(|key| !keys.contains(&key))

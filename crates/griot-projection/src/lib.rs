@@ -1,10 +1,14 @@
-//! Read models, kept by projections: events of a journal go to handlers that write tables.
+//! Read models, kept by projections: events of a journal, or messages of a broker's topics, go to handlers that write
+//! tables.
 //!
 //! A [`Projection`] has a name, a version and a [`Router`](griot_events::Router): its handlers are those
 //! of `griot-events`, and ask for the transaction that they write in with [`Tx`]. A [`Target`] is where
 //! the tables are; adapters bring one for each database. A [`Runner`] gives events to the handlers and
 //! stores in the same transaction how far it came, so that the tables show each event exactly once. A
 //! handler that writes elsewhere, and asks for no `Tx`, is run at least once.
+//!
+//! A [`Listener`] does the same with the messages of a broker's topics, each of which is shown once, too: the ids of
+//! what was handled are kept in the same transactions.
 //!
 //! A service runs its projection by a [`Keeper`], which stands by while another instance has it.
 //!

@@ -1,6 +1,6 @@
 //! Marks: by what a message is known once it was handled.
 
-use griot_core::stable_hash;
+use griot_core::{Timestamp, stable_hash};
 use griot_events::{Event, MESSAGE_ID, Partition};
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ impl Mark {
     pub fn of(message: &Event) -> Self {
         let place = || {
             let (Partition(partition), offset) = message.position();
-            let at = message.published_at().map_or(0, |at| at.as_micros());
+            let at = message.published_at().map_or(0, Timestamp::as_micros);
             let hash = stable_hash(message.payload());
             format!("@{partition}/{offset}/{at}/{hash:016x}")
         };
@@ -62,7 +62,6 @@ fn bounded(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use griot_core::Timestamp;
     use griot_events::{Content, Headers};
 
     use super::*;

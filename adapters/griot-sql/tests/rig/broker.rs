@@ -2,7 +2,6 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -35,11 +34,9 @@ pub(crate) fn nats() -> Option<impl BrokerFactory> {
     Some(move || connect(url.clone()))
 }
 
-fn connect(url: String) -> impl Future<Output = Arc<dyn Broker>> + Send {
-    async move {
-        let broker = NatsBroker::connect(&format!("{url}?lease_seconds=2")).await;
-        Arc::new(broker.unwrap()) as Arc<dyn Broker>
-    }
+async fn connect(url: String) -> Arc<dyn Broker> {
+    let broker = NatsBroker::connect(&format!("{url}?lease_seconds=2")).await;
+    Arc::new(broker.unwrap())
 }
 
 /// A NATS that ends and comes back; without its program, says what is left out.

@@ -5,7 +5,7 @@
     reason = "a case panics where a promise is broken"
 )]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -628,8 +628,8 @@ pub async fn what_is_not_a_projection_of_topics_is_refused<
     refused(listener.start(&version).await.err());
     let runner = Runner::new(journal.clone(), stand.target.clone());
     refused(runner.start(&projection).await.err());
-    let rebuilt = projection.with_tables(["ledger"]);
-    let rebuild = Rebuild::begin(journal.clone(), stand.target.clone(), rebuilt).await;
+    let with_tables = projection.with_tables(["ledger"]);
+    let rebuild = Rebuild::begin(journal.clone(), stand.target.clone(), with_tables).await;
     refused(rebuild.err());
 
     let other = topic("journal");
@@ -710,13 +710,13 @@ pub async fn what_handlers_of_messages_publish_goes_out_under_ids_that_stay<
     stand.until_shown(15).await;
     listening.drain(SOON).await.unwrap();
     let mut source = probe::subscribe(&*stand.broker, &told, &told, Order::PerKey).await;
-    let mut ids = BTreeMap::new();
+    let mut ids = BTreeSet::new();
     while ids.len() < 15 {
         let delivery = probe::next(&mut source).await;
         let event = &delivery.event;
         let (key, id) = (entry(event).entity, event.id());
         assert!(id.contains(&format!("{key}-{}", entry(event).seq)), "{id}");
-        ids.insert(id, ());
+        ids.insert(id);
         delivery.receipt.ack().await.unwrap();
     }
     stand.check(5).await;
