@@ -48,6 +48,7 @@ mod beside;
 mod connection;
 mod dialect;
 mod fault;
+mod inbox;
 mod kept;
 mod migrations;
 mod place;

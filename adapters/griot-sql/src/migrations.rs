@@ -127,7 +127,7 @@ fn migrator(dialect: Dialect, steps: &[Sql], books: String) -> Migrator {
 }
 
 /// Griot's own tables, one migration after the other. Stored; only ever add to it.
-const OWN: [Sql; 2] = [
+const OWN: [Sql; 4] = [
     Sql::new(
         "CREATE TABLE griot_projections (
             projection TEXT NOT NULL,
@@ -204,4 +204,33 @@ const OWN: [Sql; 2] = [
             PRIMARY KEY (projection, slice, entity)
         ) ENGINE = InnoDB",
     ),
+    Sql::new(
+        "CREATE TABLE griot_inbox (
+            projection TEXT NOT NULL,
+            topic TEXT NOT NULL,
+            message TEXT NOT NULL,
+            handled_at BIGINT NOT NULL,
+            PRIMARY KEY (projection, topic, message)
+        )",
+    )
+    .on_sqlite(
+        "CREATE TABLE griot_inbox (
+            projection TEXT NOT NULL,
+            topic TEXT NOT NULL,
+            message TEXT NOT NULL,
+            handled_at INTEGER NOT NULL,
+            PRIMARY KEY (projection, topic, message)
+        ) STRICT, WITHOUT ROWID",
+    )
+    // As bytes, as the entities above.
+    .on_mysql(
+        "CREATE TABLE griot_inbox (
+            projection VARCHAR(191) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+            topic VARBINARY(512) NOT NULL,
+            message VARBINARY(512) NOT NULL,
+            handled_at BIGINT NOT NULL,
+            PRIMARY KEY (projection, topic, message)
+        ) ENGINE = InnoDB",
+    ),
+    Sql::new("CREATE INDEX griot_inbox_age ON griot_inbox (projection, handled_at)"),
 ];

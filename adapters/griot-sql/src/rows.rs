@@ -59,7 +59,7 @@ where
     N::try_from(get::<i64>(row, column)?).map_err(ProjectionError::target)
 }
 
-fn get<'r, V>(row: &'r AnyRow, column: &str) -> Answer<V>
+pub(crate) fn get<'r, V>(row: &'r AnyRow, column: &str) -> Answer<V>
 where
     V: sqlx::Decode<'r, Any> + sqlx::Type<Any>,
 {

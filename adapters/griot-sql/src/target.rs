@@ -1,13 +1,15 @@
 //! The target: a database, and griot's own rows in it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
-use griot_core::{EntityId, Epoch};
-use griot_projection::{Asked, Fault, Parked, ProjectionError, Slice, Standing, Target};
+use griot_core::{EntityId, Epoch, Timestamp};
+use griot_projection::{Asked, Fault, Mark, Parked, ProjectionError, Slice, Standing, Target};
 use sqlx::{AnyPool, AssertSqlSafe, SqlStr};
 
 use crate::connection::within;
+use crate::inbox;
 use crate::place::{ACQUIRE_MAX, Kind, Place};
 use crate::rows::{self, signed, words};
 use crate::{Dialect, Migrations, Sql, SqlConnection, SqlTransaction};
@@ -154,10 +156,14 @@ impl SqlTarget {
     }
 
     async fn begin_by(&self, statement: &'static str) -> Answer<SqlTransaction> {
-        let patience = self.patience();
-        let beginning = self.pool.begin_with(SqlStr::from_static(statement));
+        let (pool, patience) = (self.pool.clone(), self.patience());
+        // In a task of its own: sqlx does not know of a transaction whose beginning was dropped half-way, and would give
+        // its connection to the next.
+        let beginning =
+            tokio::spawn(async move { pool.begin_with(SqlStr::from_static(statement)).await });
+        let begun = async { beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)) };
         // It may have to wait for a connection, too.
-        let begun = within(patience.map(|patience| patience + ACQUIRE_MAX), beginning).await;
+        let begun = within(patience.map(|patience| patience + ACQUIRE_MAX), begun).await;
         let begun = begun.map_err(ProjectionError::target)?;
         Ok(SqlTransaction::new(begun, self.dialect(), patience))
     }
@@ -179,7 +185,8 @@ pub(crate) async fn run(pool: &AnyPool, statement: String) -> Answer<()> {
 pub(crate) fn begin_to_write(dialect: Dialect) -> &'static str {
     match dialect {
         // A transaction that only wants to write later is refused once another has written.
-        Dialect::Sqlite => "BEGIN IMMEDIATE",
+        // The connection may have been one for what is durable.
+        Dialect::Sqlite => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
         // What was waited for is seen, whatever the server's default.
         Dialect::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
         Dialect::Mysql => "START TRANSACTION READ WRITE",
@@ -230,6 +237,18 @@ impl Target for SqlTarget {
 
     async fn begin(&self) -> Answer<SqlTransaction> {
         self.begin_by(begin_to_write(self.dialect())).await
+    }
+
+    async fn begin_durable(&self) -> Answer<SqlTransaction> {
+        self.begin_by(match self.dialect() {
+            Dialect::Sqlite => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+            Dialect::Postgres => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on"
+            }
+            // Only the server's own settings say so.
+            Dialect::Mysql => begin_to_write(Dialect::Mysql),
+        })
+        .await
     }
 
     async fn begin_reading(&self) -> Answer<SqlTransaction> {
@@ -379,6 +398,26 @@ impl Target for SqlTarget {
         .execute(&mut **transaction)
         .await;
         removed.map(|_| ()).map_err(ProjectionError::target)
+    }
+
+    async fn remember(
+        &self,
+        transaction: &mut SqlTransaction,
+        projection: &str,
+        marks: &[Mark],
+        at: Timestamp,
+    ) -> Answer<HashSet<Mark>> {
+        inbox::remember(transaction, projection, marks, at).await
+    }
+
+    async fn forget(
+        &self,
+        transaction: &mut SqlTransaction,
+        projection: &str,
+        before: Timestamp,
+        max: u32,
+    ) -> Answer<u64> {
+        inbox::forget(transaction, projection, before, max).await
     }
 }
 

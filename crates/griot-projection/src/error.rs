@@ -20,8 +20,8 @@ pub enum ProjectionError {
     /// The database that the read model is in did not do what it was asked.
     #[error("the read model's database failed: {0}")]
     Target(#[source] Cause),
-    /// What the handlers published did not go out.
-    #[error("what a projection publishes did not go out")]
+    /// What the handlers published did not go out, or the broker cannot be listened to.
+    #[error("the broker of a projection failed: {0}")]
     Broker(#[from] BrokerError),
     /// Another runner took the slice over. It goes on there; nothing of this one's last batch is stored.
     #[error("{slice} is run by another runner, under epoch {current}, not {held}: leave it there")]

@@ -1,4 +1,4 @@
-//! Groups: the events that a handler is called with at once, one or a batch.
+//! Groups: the events or messages that a handler is called with at once, one or a batch.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ pub(crate) struct Group {
     /// Where the first and the last of them stand among those that were to be handled.
     pub(crate) first: usize,
     pub(crate) last: usize,
+    /// As the journal has them; none for those of a topic.
     pub(crate) events: Vec<Arc<RecordedEvent>>,
-    messages: Vec<Event>,
+    pub(crate) messages: Vec<Event>,
     /// Why the event, which is then the only one, cannot be read in today's shape.
     unreadable: Option<Failure>,
 }
@@ -22,26 +23,26 @@ impl Group {
     /// An event by itself.
     pub(crate) fn of(readings: &Readings, event: &Arc<RecordedEvent>) -> Self {
         match message(readings, event) {
-            Ok(message) => Self::begin(0, event, message),
-            Err(failure) => Self::unreadable(0, event, failure),
+            Ok(message) => Self::begin(0, Some(event), message),
+            Err(failure) => Self::unreadable(0, Some(event), failure),
         }
     }
 
-    fn begin(index: usize, event: &Arc<RecordedEvent>, message: Event) -> Self {
+    fn begin(index: usize, event: Option<&Arc<RecordedEvent>>, message: Event) -> Self {
         Self {
             first: index,
             last: index,
-            events: vec![Arc::clone(event)],
+            events: event.into_iter().cloned().collect(),
             messages: vec![message],
             unreadable: None,
         }
     }
 
-    fn unreadable(index: usize, event: &Arc<RecordedEvent>, failure: Failure) -> Self {
+    fn unreadable(index: usize, event: Option<&Arc<RecordedEvent>>, failure: Failure) -> Self {
         Self {
             first: index,
             last: index,
-            events: vec![Arc::clone(event)],
+            events: event.into_iter().cloned().collect(),
             messages: Vec::new(),
             unreadable: Some(failure),
         }
@@ -58,19 +59,25 @@ impl Group {
 
 /// Deals events to handlers: each by itself, save those that follow each other to the same handler of
 /// batches. Events that no route asks for are left out, and part nobody. So every event is handled behind
-/// all that stand before it in the journal.
+/// all that stand before it.
 ///
-/// One that cannot be read in today's shape stands by itself as well: who would have got it is not known.
-pub(crate) fn grouped<'e>(
-    router: &Router,
-    readings: &Readings,
-    events: impl Iterator<Item = (usize, &'e Arc<RecordedEvent>)>,
+/// Each comes with where it stands, as the journal has it, if it is a journal's, and as a message. One that
+/// cannot be read in today's shape stands by itself as well: who would have got it is not known.
+pub(crate) fn grouped<'e, S: Clone + Send + Sync + 'static>(
+    router: &Router<S>,
+    events: impl Iterator<
+        Item = (
+            usize,
+            Option<&'e Arc<RecordedEvent>>,
+            Result<Event, Failure>,
+        ),
+    >,
 ) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     // The route of the last group, where it takes more.
     let mut open: Option<(Arc<str>, usize)> = None;
-    for (index, event) in events {
-        let message = match message(readings, event) {
+    for (index, event, message) in events {
+        let message = match message {
             Ok(message) => message,
             Err(failure) => {
                 open = None;
@@ -83,10 +90,10 @@ pub(crate) fn grouped<'e>(
         };
         if let (Some((taken, events_max)), Some(group)) = (&open, groups.last_mut())
             && Arc::ptr_eq(taken, route)
-            && group.events.len() < *events_max
+            && group.messages.len() < *events_max
         {
             group.last = index;
-            group.events.push(Arc::clone(event));
+            group.events.extend(event.cloned());
             group.messages.push(message);
             continue;
         }
@@ -97,7 +104,7 @@ pub(crate) fn grouped<'e>(
 }
 
 /// The event as a message, in today's shape where its kind has a reading.
-fn message(readings: &Readings, event: &RecordedEvent) -> Result<Event, Failure> {
+pub(crate) fn message(readings: &Readings, event: &RecordedEvent) -> Result<Event, Failure> {
     let (name, payload) = readings.read(event)?;
     let mut headers = Headers::default();
     headers.push(EVENT_NAME, name);

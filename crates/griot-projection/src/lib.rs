@@ -1,10 +1,14 @@
-//! Read models, kept by projections: events of a journal go to handlers that write tables.
+//! Read models, kept by projections: events of a journal, or messages of a broker's topics, go to handlers that write
+//! tables.
 //!
 //! A [`Projection`] has a name, a version and a [`Router`](griot_events::Router): its handlers are those
 //! of `griot-events`, and ask for the transaction that they write in with [`Tx`]. A [`Target`] is where
 //! the tables are; adapters bring one for each database. A [`Runner`] gives events to the handlers and
 //! stores in the same transaction how far it came, so that the tables show each event exactly once. A
 //! handler that writes elsewhere, and asks for no `Tx`, is run at least once.
+//!
+//! A [`Listener`] does the same with the messages of a broker's topics, each of which is shown once, too: the ids of
+//! what was handled are kept in the same transactions.
 //!
 //! A service runs its projection by a [`Keeper`], which stands by while another instance has it.
 //!
@@ -39,9 +43,14 @@
 //! ```
 
 mod attempt;
+mod caller;
 mod error;
 mod group;
+mod heard;
+mod hearing;
 mod keeper;
+mod listener;
+mod mark;
 mod metrics;
 mod pages;
 mod parked;
@@ -52,11 +61,14 @@ mod rebuild;
 mod runner;
 mod scope;
 mod standing;
+mod stored;
 mod target;
 mod worker;
 
 pub use error::{Cause, ProjectionError};
 pub use keeper::Keeper;
+pub use listener::{Listener, ListenerLimits, Listening};
+pub use mark::Mark;
 pub use projection::{Limits, Poison, Projection};
 pub use read_model::{Lag, ReadModel};
 pub use reading::Happened;

@@ -12,9 +12,10 @@ pub(crate) struct Metrics {
     batches: Counter,
     failures: Counter,
     poison: Counter,
-    lag_events: Gauge,
+    repeats: Counter,
     lag_seconds: Gauge,
     parked: Gauge,
+    labels: [(&'static str, String); 2],
 }
 
 impl Metrics {
@@ -28,9 +29,10 @@ impl Metrics {
             batches: counter!("griot_projection_batches_total", &labels),
             failures: counter!("griot_projection_failures_total", &labels),
             poison: counter!("griot_projection_poison_total", &labels),
-            lag_events: gauge!("griot_projection_lag_events", &labels),
+            repeats: counter!("griot_projection_repeats_total", &labels),
             lag_seconds: gauge!("griot_projection_lag_seconds", &labels),
             parked: gauge!("griot_projection_parked_entities", &labels),
+            labels,
         }
     }
 
@@ -53,8 +55,18 @@ impl Metrics {
     }
 
     pub(crate) fn lag(&self, events: u64, time: Duration) {
-        self.lag_events
+        // Not there where nobody can tell, as of topics.
+        gauge!("griot_projection_lag_events", &self.labels)
             .set(f64::from(u32::try_from(events).unwrap_or(u32::MAX)));
+        self.late(time);
+    }
+
+    pub(crate) fn late(&self, time: Duration) {
         self.lag_seconds.set(time.as_secs_f64());
+    }
+
+    /// So many messages came again that were handled.
+    pub(crate) fn repeated(&self, messages: usize) {
+        self.repeats.increment(messages as u64);
     }
 }

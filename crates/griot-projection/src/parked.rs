@@ -5,7 +5,8 @@ use std::sync::Arc;
 use griot_core::Seq;
 use griot_journal::{RecordedEvent, SeqRange};
 
-use crate::attempt::{Interrupted, Unhandled};
+use crate::attempt::Interrupted;
+use crate::caller::Unhandled;
 use crate::group::Group;
 use crate::worker::{Worker, describe};
 use crate::{Asked, Parked, ProjectionError, Target};
@@ -77,7 +78,7 @@ impl<T: Target> Worker<T> {
                 }
                 standing.events += 1;
             }
-            self.publish(out).await?;
+            self.caller.publish(out).await?;
             let (target, slice) = (self.target.clone(), self.slice.clone());
             match passed.last() {
                 Some(last) if passed.len() == limit => {

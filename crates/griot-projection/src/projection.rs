@@ -10,9 +10,12 @@ use griot_events::{Answer, Broker, Router};
 use griot_journal::Filter;
 
 use crate::reading::Readings;
-use crate::{Scope, Target};
+use crate::{ProjectionError, Scope, Target};
 
 /// Which events go to which handlers, under which name and version.
+///
+/// A [`Runner`](crate::Runner) gives it the events of a journal, a [`Listener`](crate::Listener) the messages of a
+/// broker's topics.
 ///
 /// A handler is one of `griot-events`. An event of the journal comes to it with its entity's kind for a
 /// topic and the entity's id for a key; the header `event-seq` has its sequence, and its metadata are
@@ -48,14 +51,15 @@ pub enum Poison {
     #[default]
     Stop,
     /// The entity's events are parked from there on, visibly, until somebody asks for another try; the
-    /// others go on.
+    /// others go on. A message of a [topic](crate::Listener) goes to its
+    /// [dead-letter topic](griot_events::dead_letter_topic), and all others go on, those of its key, too.
     Park,
 }
 
 /// What bounds a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Events of the journal that are looked at for one transaction.
+    /// Events of the journal that are looked at for one transaction, or messages of a topic that are in one.
     pub batch_events_max: usize,
     /// How often a handler is tried with an event.
     pub attempts_max: u32,
@@ -76,6 +80,26 @@ impl Default for Limits {
             pause_max: Duration::from_secs(5),
             look: Duration::from_millis(500),
         }
+    }
+}
+
+impl Limits {
+    pub(crate) fn check(&self) -> Result<(), ProjectionError> {
+        if self.batch_events_max == 0 || self.attempts_max == 0 || self.look.is_zero() {
+            return Err(ProjectionError::Refused {
+                what: "a projection with a limit of zero",
+                reason: "batch_events_max, attempts_max and look must be more than zero",
+            });
+        }
+        Ok(())
+    }
+
+    /// The pause after so many failures, jittered.
+    pub(crate) fn pause_after(&self, failures: u32) -> Duration {
+        let doubled = self.pause_first.saturating_mul(1 << failures.min(16));
+        doubled
+            .min(self.pause_max)
+            .mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
 
@@ -107,7 +131,8 @@ impl<T: Target> Projection<T> {
         }
     }
 
-    /// With so many slices, each with a transaction of its own, side by side.
+    /// With so many slices, each with a transaction of its own, side by side. Of topics, it is the number of
+    /// transactions at a time.
     #[must_use]
     pub fn with_slices(self, slices: NonZeroU32) -> Self {
         Self {

@@ -9,6 +9,7 @@ use griot_journal::{Filter, Journal, SeqRange, last_offset};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::runner::Signals;
+use crate::stored::Stored;
 use crate::worker::now;
 use crate::{Asked, Parked, ProjectionError, Slice, Standing, State, Target};
 
@@ -18,13 +19,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A read model that a projection keeps, in this process or in another.
 ///
 /// Everything that is asked of it is stored in the target, so that it holds for whoever runs the
-/// projection, also after a restart.
+/// projection, also after a restart. Of a projection of [topics](crate::Listener) it tells the standing, and pauses
+/// and resumes it; all else concerns a journal.
 #[derive(Clone)]
 pub struct ReadModel<T: Target> {
     journal: Arc<dyn Journal>,
-    target: T,
-    projection: Arc<str>,
-    signals: Arc<Signals>,
+    stored: Stored<T>,
 }
 
 /// How far a read model is behind its journal.
@@ -39,21 +39,18 @@ pub struct Lag {
 impl<T: Target> ReadModel<T> {
     /// The read model of the projection of this name.
     pub fn new(journal: Arc<dyn Journal>, target: T, projection: &str) -> Self {
-        Self {
-            journal,
-            target,
-            projection: projection.into(),
-            signals: Arc::default(),
-        }
+        let stored = Stored::new(target, projection.into(), Arc::default());
+        Self { journal, stored }
     }
 
-    pub(crate) fn with_signals(self, signals: Arc<Signals>) -> Self {
-        Self { signals, ..self }
+    pub(crate) fn with_signals(mut self, signals: Arc<Signals>) -> Self {
+        self.stored.signals = signals;
+        self
     }
 
     /// The projection's name.
     pub fn name(&self) -> &str {
-        &self.projection
+        &self.stored.projection
     }
 
     /// Where its slices stand, in order.
@@ -62,15 +59,7 @@ impl<T: Target> ReadModel<T> {
     ///
     /// [`ProjectionError::Unknown`] where it never ran; those of the target.
     pub async fn standing(&self) -> Result<Vec<Standing>, ProjectionError> {
-        let mut transaction = self.target.begin_reading().await?;
-        let slices = self.target.slices(&mut transaction, &self.projection);
-        let slices = slices.await?;
-        if slices.is_empty() {
-            return Err(ProjectionError::Unknown {
-                projection: self.projection.to_string(),
-            });
-        }
-        Ok(slices)
+        self.stored.standing().await
     }
 
     /// Stops it after the batch that is under way, until it is resumed.
@@ -83,8 +72,7 @@ impl<T: Target> ReadModel<T> {
     ///
     /// Dropped, it may have happened.
     pub async fn pause(&self) -> Result<(), ProjectionError> {
-        self.change(|state| *state == State::Running, &State::Paused)
-            .await
+        self.stored.pause().await
     }
 
     /// Lets it get on, where it was paused and where it stopped at an event.
@@ -97,30 +85,7 @@ impl<T: Target> ReadModel<T> {
     ///
     /// Dropped, it may have happened.
     pub async fn resume(&self) -> Result<(), ProjectionError> {
-        self.change(|_| true, &State::Running).await
-    }
-
-    async fn change(
-        &self,
-        from: impl Fn(&State) -> bool + Send,
-        to: &State,
-    ) -> Result<(), ProjectionError> {
-        let count = self.standing().await?.len();
-        let mut transaction = self.target.begin().await?;
-        for slice in self.numbered(count) {
-            let stored = self.target.load(&mut transaction, &slice).await?;
-            if let Some(stored) = stored
-                && from(&stored.state)
-            {
-                let (epoch, state) = (stored.epoch, to.clone());
-                let changed = Standing { state, ..stored };
-                let storing = self.target.store(&mut transaction, &slice, epoch, &changed);
-                storing.await?;
-            }
-        }
-        self.target.commit(transaction).await?;
-        self.signals.bell.send_replace(());
-        Ok(())
+        self.stored.resume().await
     }
 
     /// The entities that are parked.
@@ -130,10 +95,10 @@ impl<T: Target> ReadModel<T> {
     /// As [`standing`](ReadModel::standing).
     pub async fn parked(&self) -> Result<Vec<Parked>, ProjectionError> {
         let count = self.standing().await?.len();
-        let mut transaction = self.target.begin_reading().await?;
+        let mut transaction = self.stored.target.begin_reading().await?;
         let mut all = Vec::new();
-        for slice in self.numbered(count) {
-            all.extend(self.target.parked(&mut transaction, &slice).await?);
+        for slice in self.stored.numbered(count) {
+            all.extend(self.stored.target.parked(&mut transaction, &slice).await?);
         }
         Ok(all)
     }
@@ -151,19 +116,22 @@ impl<T: Target> ReadModel<T> {
     /// Dropped, it may have happened.
     pub async fn retry(&self, entity: &EntityId) -> Result<(), ProjectionError> {
         let slice = self.slice_of(entity, &self.standing().await?);
-        let mut transaction = self.target.begin().await?;
+        let mut transaction = self.stored.target.begin().await?;
         // So that its runner does not change it meanwhile.
-        self.target.load(&mut transaction, &slice).await?;
-        let parked = self.target.parked(&mut transaction, &slice).await?;
+        self.stored.target.load(&mut transaction, &slice).await?;
+        let parked = self.stored.target.parked(&mut transaction, &slice).await?;
         let found = parked.into_iter().find(|parked| parked.entity == *entity);
         if let Some(parked) = found {
             let asked = Parked {
                 asked: Asked::Retry,
                 ..parked
             };
-            self.target.park(&mut transaction, &slice, &asked).await?;
-            self.target.commit(transaction).await?;
-            self.signals.bell.send_replace(());
+            self.stored
+                .target
+                .park(&mut transaction, &slice, &asked)
+                .await?;
+            self.stored.target.commit(transaction).await?;
+            self.stored.signals.bell.send_replace(());
         }
         Ok(())
     }
@@ -189,7 +157,7 @@ impl<T: Target> ReadModel<T> {
         match timeout_at(end, self.wait(entity, seq)).await {
             Ok(seen) => seen,
             Err(_) => Err(ProjectionError::Late {
-                projection: self.projection.to_string(),
+                projection: self.stored.projection.to_string(),
                 entity: entity.clone(),
                 seq,
             }),
@@ -214,7 +182,7 @@ impl<T: Target> ReadModel<T> {
         };
         let caught_up = timeout(deadline, catching_up).await;
         caught_up.unwrap_or_else(|_| {
-            let projection = self.projection.to_string();
+            let projection = self.stored.projection.to_string();
             Err(ProjectionError::Behind { projection })
         })
     }
@@ -224,13 +192,13 @@ impl<T: Target> ReadModel<T> {
         &self,
         behind: impl Fn(&[Standing]) -> Option<Standing> + Send,
     ) -> Result<(), ProjectionError> {
-        let mut moved = self.signals.moved.subscribe();
+        let mut moved = self.stored.signals.moved.subscribe();
         loop {
             match behind(&self.standing().await?) {
                 None => return Ok(()),
                 Some(slice) if slice.state != State::Running => {
                     return Err(ProjectionError::Held {
-                        projection: self.projection.to_string(),
+                        projection: self.stored.projection.to_string(),
                         state: slice.state.to_string(),
                     });
                 }
@@ -286,8 +254,8 @@ impl<T: Target> ReadModel<T> {
         entity: &EntityId,
         seq: Seq,
     ) -> Result<(), ProjectionError> {
-        let mut transaction = self.target.begin_reading().await?;
-        let all = self.target.parked(&mut transaction, slice).await?;
+        let mut transaction = self.stored.target.begin_reading().await?;
+        let all = self.stored.target.parked(&mut transaction, slice).await?;
         let mut all = all.into_iter();
         match all.find(|parked| parked.entity == *entity && parked.seq <= seq) {
             None => Ok(()),
@@ -348,18 +316,10 @@ impl<T: Target> ReadModel<T> {
         lag_of(&*self.journal, offset.unwrap_or_default()).await
     }
 
-    fn numbered(&self, count: usize) -> impl Iterator<Item = Slice> {
-        let projection = Arc::clone(&self.projection);
-        (0..).take(count).map(move |number| Slice {
-            projection: Arc::clone(&projection),
-            number,
-        })
-    }
-
     fn slice_of(&self, entity: &EntityId, slices: &[Standing]) -> Slice {
         let count = slices.first().map_or(1, |standing| standing.slices.max(1));
         Slice {
-            projection: Arc::clone(&self.projection),
+            projection: Arc::clone(&self.stored.projection),
             number: entity.shard(count),
         }
     }
@@ -383,7 +343,7 @@ impl<T: Target> fmt::Debug for ReadModel<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = formatter.debug_struct("ReadModel");
         debug
-            .field("projection", &self.projection)
+            .field("projection", &self.stored.projection)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use griot_core::{CoreError, Event, read_event, upcast_event};
 use griot_events::{DeadLetter, Failure, FromEvent};
 use griot_journal::{EventRecord, RecordedEvent};
 
-use crate::attempt::text;
+use crate::caller::text;
 use crate::{Recorded, Scope, Target};
 
 /// The event as its type, in today's shape whatever it was recorded as: what an entity would read.
@@ -64,6 +64,11 @@ impl Readings {
         let mut readings = HashMap::clone(&self.0);
         readings.insert(kind.to_owned(), today::<E>);
         Self(Arc::new(readings))
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// As it was recorded, where its kind has no reading.

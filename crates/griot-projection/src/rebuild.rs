@@ -82,6 +82,15 @@ impl<T: RebuildTarget> Rebuild<T> {
                 reason: "name the projection's own with `with_tables`",
             });
         }
+        let mut reading = live.begin_reading().await?;
+        let stored = live.slices(&mut reading, &projection.name).await?;
+        drop(reading);
+        if stored.iter().any(Standing::is_of_topics) {
+            return Err(ProjectionError::Refused {
+                what: "a rebuild of a projection of topics",
+                reason: "a broker does not keep all it had: give the projection another name, and tables of its own",
+            });
+        }
         let mut beside = live.beside(&projection.name).await?;
         let mut reading = beside.begin_reading().await?;
         let begun = beside.slices(&mut reading, &projection.name).await?;

@@ -56,12 +56,7 @@ impl<T: Target> Runner<T> {
         signals: Arc<Signals>,
     ) -> Result<Running<T>, ProjectionError> {
         let limits = &projection.limits;
-        if limits.batch_events_max == 0 || limits.attempts_max == 0 || limits.look.is_zero() {
-            return Err(ProjectionError::Refused {
-                what: "a projection with a limit of zero",
-                reason: "batch_events_max, attempts_max and look must be more than zero",
-            });
-        }
+        limits.check()?;
         let pages = Pages::new(&self.journal, projection.filter(), limits.batch_events_max);
         let pages = Arc::new(pages);
         let (journal, target) = (&self.journal, &self.target);
@@ -155,7 +150,9 @@ impl<T: Target> Running<T> {
 }
 
 /// A task's outcome; a panic of the machinery itself goes on in whoever waits for it.
-fn outcome(ended: Result<Result<(), ProjectionError>, JoinError>) -> Result<(), ProjectionError> {
+pub(crate) fn outcome(
+    ended: Result<Result<(), ProjectionError>, JoinError>,
+) -> Result<(), ProjectionError> {
     match ended.map_err(JoinError::try_into_panic) {
         Ok(outcome) => outcome,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),

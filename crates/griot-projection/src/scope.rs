@@ -24,6 +24,8 @@ struct Held<T: Target> {
     recorded: Vec<Arc<RecordedEvent>>,
     /// What is done once the transaction is committed.
     afterwards: Vec<Box<dyn FnOnce() + Send>>,
+    /// A handler asked for one of these, and there was none.
+    missed: bool,
 }
 
 /// Whether an event is handled for the live tables, or for those of a [`Rebuild`](crate::Rebuild).
@@ -50,9 +52,13 @@ pub struct Tx<T: Target> {
     transaction: Option<T::Transaction>,
 }
 
-/// The event as the journal has it: its entity, sequence, offset, version and tags.
+/// The event as the journal has it: its entity, sequence, offset, version and tags. A message of a
+/// [topic](crate::Listener) has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded(pub Arc<RecordedEvent>);
+
+const JOURNAL_ONLY: &str = "the handler asks for `Recorded` or `Happened`, which a message of a topic has not: \
+                            let it ask for `Json`, `Key`, `Header` or `Event`";
 
 impl<T: Target> Scope<T> {
     pub(crate) fn new(phase: Phase) -> Self {
@@ -62,6 +68,7 @@ impl<T: Target> Scope<T> {
                 times: 0,
                 recorded: Vec::new(),
                 afterwards: Vec::new(),
+                missed: false,
             })),
             phase,
         }
@@ -90,6 +97,12 @@ impl<T: Target> Scope<T> {
         held.transaction = Some(transaction);
         held.recorded.clear();
         held.recorded.extend_from_slice(recorded);
+        held.missed = false;
+    }
+
+    /// Whether the handler asked for what only an event of a journal has, and there was none.
+    pub(crate) fn missed_the_journal(&self) -> bool {
+        lock(&self.held).missed
     }
 
     fn borrow(&self) -> Result<Tx<T>, Failure> {
@@ -131,7 +144,12 @@ impl<T: Target> FromBatch<Scope<T>> for Tx<T> {
 impl<T: Target> FromEvent<Scope<T>> for Recorded {
     fn from_event(event: &Event, scope: &Scope<T>) -> Result<Self, Failure> {
         let (_, offset) = event.position();
-        let recorded = &lock(&scope.held).recorded;
+        let mut held = lock(&scope.held);
+        if held.recorded.is_empty() {
+            held.missed = true;
+            return Err(DeadLetter(JOURNAL_ONLY).into());
+        }
+        let recorded = &held.recorded;
         let found = recorded.binary_search_by_key(&offset, |recorded| recorded.offset.get());
         let found = found.ok().and_then(|at| recorded.get(at).cloned());
         Ok(Self(found.ok_or(DeadLetter("no such event is handled"))?))

@@ -25,7 +25,7 @@ impl fmt::Display for Slice {
 pub struct Standing {
     /// The version of the projection that made the tables.
     pub version: u32,
-    /// How many slices the projection has.
+    /// How many slices the projection has; 0 where it is one of [topics](crate::Listener), which a broker deals.
     pub slices: u32,
     /// The fencing number of the runner that owns the slice.
     pub epoch: Epoch,
@@ -35,6 +35,13 @@ pub struct Standing {
     pub events: u64,
     /// Whether it gets on.
     pub state: State,
+}
+
+impl Standing {
+    /// Whether it is that of a projection of topics.
+    pub(crate) fn is_of_topics(&self) -> bool {
+        self.slices == 0
+    }
 }
 
 /// Whether a slice gets on.

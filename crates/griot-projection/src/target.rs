@@ -1,11 +1,12 @@
 //! The contract of a database that read models are in.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::ops::DerefMut;
 
-use griot_core::{EntityId, Epoch};
+use griot_core::{EntityId, Epoch, Timestamp};
 
-use crate::{Comparison, Parked, ProjectionError, Slice, Standing};
+use crate::{Comparison, Mark, Parked, ProjectionError, Slice, Standing};
 
 type Answer<T> = Result<T, ProjectionError>;
 
@@ -31,6 +32,12 @@ pub trait Target: Clone + Send + Sync + 'static {
 
     /// Begins a transaction that may write.
     fn begin(&self) -> impl Future<Output = Answer<Self::Transaction>> + Send;
+
+    /// Begins a transaction that may write, and that no power cut takes back once it is committed: what was handled
+    /// in it may be forgotten where it came from. The same as [`begin`](Target::begin) where that promises as much.
+    fn begin_durable(&self) -> impl Future<Output = Answer<Self::Transaction>> + Send {
+        self.begin()
+    }
 
     /// Begins a transaction that only reads, and holds up nobody.
     fn begin_reading(&self) -> impl Future<Output = Answer<Self::Transaction>> + Send;
@@ -102,6 +109,25 @@ pub trait Target: Clone + Send + Sync + 'static {
         slice: &Slice,
         entity: &EntityId,
     ) -> impl Future<Output = Answer<()>> + Send;
+
+    /// Remembers these messages, no two of them the same, as handled at `at`; gives those that the projection
+    /// knew already. Where another transaction remembers one of them at the same time, it waits for that one or fails.
+    fn remember(
+        &self,
+        transaction: &mut Self::Transaction,
+        projection: &str,
+        marks: &[Mark],
+        at: Timestamp,
+    ) -> impl Future<Output = Answer<HashSet<Mark>>> + Send;
+
+    /// Forgets messages that were handled before `before`, `max` of them at most; gives their number.
+    fn forget(
+        &self,
+        transaction: &mut Self::Transaction,
+        projection: &str,
+        before: Timestamp,
+        max: u32,
+    ) -> impl Future<Output = Answer<u64>> + Send;
 }
 
 /// Whose fault it is that a handler's statement failed.

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use griot_core::{Epoch, Offset, Timestamp};
-use griot_events::{Failure, Router};
+use griot_events::Failure;
 use griot_journal::{Filter, Journal, JournalError, RecordedEvent};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::attempt::Interrupted;
+use crate::caller::Caller;
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::read_model::lag_of;
 use crate::runner::Signals;
-use crate::{Phase, Poison, Projection, ProjectionError, Scope, Slice, Standing, State, Target};
+use crate::{Phase, Poison, Projection, ProjectionError, Slice, Standing, State, Target};
 
 /// How often the lag is measured at most.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -24,8 +25,7 @@ pub(crate) struct Worker<T: Target> {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) target: T,
     pub(crate) projection: Projection<T>,
-    pub(crate) router: Router,
-    pub(crate) scope: Scope<T>,
+    pub(crate) caller: Caller<T>,
     pub(crate) slice: Slice,
     pub(crate) epoch: Epoch,
     /// Where it believes to stand; the target knows.
@@ -71,14 +71,12 @@ impl<T: Target> Worker<T> {
             number,
         };
         let standing = claim(&**journal, target, projection, &slice).await?;
-        let scope = Scope::new(phase);
         Ok(Self {
             journal: Arc::clone(journal),
             target: target.clone(),
-            router: projection.router.clone().with_state(scope.clone()),
+            caller: Caller::new(target, projection, phase),
             pages: Arc::clone(pages),
             projection: projection.clone(),
-            scope,
             metrics: Metrics::new(&slice),
             slice,
             epoch: standing.epoch,
@@ -131,7 +129,7 @@ impl<T: Target> Worker<T> {
                         "a projection waits and tries again"
                     );
                     self.failures = self.failures.saturating_add(1);
-                    self.pause_after(self.failures)
+                    self.projection.limits.pause_after(self.failures)
                 }
             };
             tokio::select! {
@@ -167,7 +165,7 @@ impl<T: Target> Worker<T> {
                     if failures < self.projection.limits.attempts_max =>
                 {
                     failures += 1;
-                    tokio::time::sleep(self.pause_after(failures)).await;
+                    tokio::time::sleep(self.projection.limits.pause_after(failures)).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -261,7 +259,7 @@ impl<T: Target> Worker<T> {
             && self.attempts < self.projection.limits.attempts_max;
         if again {
             tracing::warn!(reason, "an event could not be projected, it is tried again");
-            tokio::time::sleep(self.pause_after(self.attempts)).await;
+            tokio::time::sleep(self.projection.limits.pause_after(self.attempts)).await;
             return Ok(());
         }
         self.metrics.poisoned();
@@ -296,15 +294,6 @@ impl<T: Target> Worker<T> {
             held: self.epoch,
             current,
         }
-    }
-
-    /// The pause before a try, jittered.
-    fn pause_after(&self, failures: u32) -> Duration {
-        let limits = &self.projection.limits;
-        let doubled = limits.pause_first.saturating_mul(1 << failures.min(16));
-        doubled
-            .min(limits.pause_max)
-            .mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
     /// Tells the metrics how far behind it is.
@@ -396,6 +385,12 @@ pub(crate) fn check<T: Target>(
     stored: &Standing,
 ) -> Result<(), ProjectionError> {
     let name = || projection.name.to_string();
+    if stored.is_of_topics() {
+        return Err(ProjectionError::Refused {
+            what: "a projection of a journal under the name of one of topics",
+            reason: "give it a name, and tables, of its own",
+        });
+    }
     if stored.slices != projection.slices {
         return Err(ProjectionError::OtherSlices {
             projection: name(),

@@ -2,10 +2,12 @@
 
 pub mod batches;
 mod kill;
+mod listen;
 pub mod poison;
 pub mod rebuild;
 pub mod running;
 mod stand;
+pub mod topics;
 
 use std::future::Future;
 
@@ -16,6 +18,7 @@ pub use kill::{
     g7_a_rebuild_killed_with_nine_leaves_the_live_tables_whole,
     g7_a_runner_killed_with_nine_in_the_middle_of_a_batch_shows_each_event_once,
 };
+pub use listen::g7_a_listener_killed_with_nine_anywhere_shows_each_message_once;
 
 /// Opens the read model that the suite tests, and writes and reads its table.
 ///
@@ -118,6 +121,42 @@ macro_rules! projection_suite {
     };
 }
 
+/// Tests that messages of a broker's topics are shown once: one test per case of
+/// [`topics`](crate::projection::topics). The factory is a [`Topics`](crate::projection::topics::Topics): of the read
+/// model, and of the broker.
+#[macro_export]
+macro_rules! projection_topics_suite {
+    ($factory:expr) => {
+        $crate::cases! { $factory; $crate::projection::topics;
+            g7_each_message_is_shown_once_and_those_of_a_key_in_order,
+            g7_a_message_whose_acknowledgement_was_lost_is_shown_once,
+            g7_a_message_that_two_listeners_are_given_at_once_is_shown_once,
+            g7_listeners_that_come_and_go_show_each_message_once,
+            g7_messages_that_fail_are_tried_again_and_leave_nothing_behind,
+            g7_a_handler_of_batches_is_given_each_message_once,
+            a_message_without_an_id_is_known_when_it_comes_again,
+            a_bad_message_stops_the_projection_visibly_until_it_is_resumed,
+            a_bad_message_goes_to_its_dead_letter_topic_and_the_others_go_on,
+            pausing_a_projection_of_topics_survives_a_restart,
+            a_handler_that_asks_for_the_journal_stops_the_projection_and_says_why,
+            what_is_not_a_projection_of_topics_is_refused,
+            g10_what_was_handled_long_ago_is_forgotten,
+            what_handlers_of_messages_publish_goes_out_under_ids_that_stay,
+        }
+    };
+}
+
+/// Tests that messages are shown once when the broker's server ends and comes back: the factory is a
+/// [`Topics`](crate::projection::topics::Topics) whose broker is a [`BrokerServer`](crate::BrokerServer).
+#[macro_export]
+macro_rules! projection_topics_server_suite {
+    ($factory:expr) => {
+        $crate::cases! { $factory; $crate::projection::topics;
+            g7_each_message_is_shown_once_when_the_broker_goes_away_and_comes_back,
+        }
+    };
+}
+
 /// Tests that killing a runner neither loses nor repeats an event, and that killing a rebuild leaves the live
 /// tables whole. The factory reaches the same tables in another process, given the same directory.
 #[macro_export]
@@ -126,6 +165,7 @@ macro_rules! projection_kill_suite {
         $crate::projection_kill_case! { $factory;
             g7_a_runner_killed_with_nine_in_the_middle_of_a_batch_shows_each_event_once,
             g7_a_rebuild_killed_with_nine_leaves_the_live_tables_whole,
+            g7_a_listener_killed_with_nine_anywhere_shows_each_message_once,
         }
     };
 }

@@ -27,10 +27,10 @@ use super::{Entry, ReadModelFactory};
 use crate::journal::{Writer, append_of, entity};
 
 /// What tells a process that it is the runner: the directory, and after how many events it hangs.
-const DIRECTORY: &str = "GRIOT_TEST_RUNNER_DIRECTORY";
-const HOLDS: &str = "GRIOT_TEST_RUNNER_HOLDS";
+pub(super) const DIRECTORY: &str = "GRIOT_TEST_RUNNER_DIRECTORY";
+pub(super) const HOLDS: &str = "GRIOT_TEST_RUNNER_HOLDS";
 
-const KILLS: usize = 8;
+pub(super) const KILLS: usize = 8;
 const IDS: [&str; 3] = ["a", "b", "c"];
 /// Events of each entity in each life.
 const EACH: u64 = 10;
@@ -72,7 +72,7 @@ pub async fn g7_a_runner_killed_with_nine_in_the_middle_of_a_batch_shows_each_ev
     assert_eq!(F::entries(&target).await, all);
 }
 
-fn open(directory: &Path) -> Arc<dyn Journal> {
+pub(super) fn open(directory: &Path) -> Arc<dyn Journal> {
     let log = EmbeddedLog::open(directory.join("log"), Options::default());
     Arc::new(log.unwrap())
 }
@@ -91,7 +91,7 @@ async fn write(directory: &Path) {
 }
 
 /// The program, running this test as the other process, and what it says.
-fn other(directory: &Path, test: &str, holds: usize) -> (Child, BufReader<ChildStderr>) {
+pub(super) fn other(directory: &Path, test: &str, holds: usize) -> (Child, BufReader<ChildStderr>) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(DIRECTORY, directory)
@@ -106,13 +106,13 @@ fn other(directory: &Path, test: &str, holds: usize) -> (Child, BufReader<ChildS
 }
 
 /// Says a line to the process that began this one. Not by a macro: the test harness keeps what that prints.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let line = format!("{line}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// Runs a life, and kills it when it hangs; says whether it did.
-async fn run(directory: &Path, test: &str, holds: usize) -> bool {
+pub(super) async fn run(directory: &Path, test: &str, holds: usize) -> bool {
     let (mut child, mut said) = other(directory, test, holds);
     let mut line = String::new();
     let hung = async {
