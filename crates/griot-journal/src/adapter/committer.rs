@@ -25,6 +25,9 @@ const GROUP_BATCHES_MAX: usize = 1024;
 /// Before the next group is closed, those who were answered may come back: for so much of the time that the last one took.
 const SHARE: u32 = 8;
 
+/// However slow the server is, since the wait keeps a processor busy.
+const WAIT_MAX: Duration = Duration::from_millis(1);
+
 /// Where batches are given. What was given when this is dropped still becomes durable.
 ///
 /// Where the outcome of a batch is unknown, no later batch of its shard goes to the server before the shard is claimed
@@ -176,7 +179,7 @@ impl Queue {
 /// Whoever is answered mostly has more to give at once. It goes with the next group then; otherwise two halves take
 /// turns, and each waits for the other.
 async fn let_come_back(waiting: &mpsc::Receiver<Request>, answered: usize, took: Duration) {
-    let until = Instant::now() + took / SHARE;
+    let until = Instant::now() + WAIT_MAX.min(took / SHARE);
     while waiting.len() < answered && Instant::now() < until {
         tokio::task::yield_now().await;
     }
