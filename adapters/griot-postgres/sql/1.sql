@@ -2,9 +2,14 @@
 
 -- Whoever appends or claims has the turn until its transaction has ended. The lock is an advisory one, named by
 -- "grio" in ASCII and the schema: a row that each append updates would be as slow as the oldest transaction is long.
+-- In PL/pgSQL, which keeps its plans: a function in SQL is planned anew in each append.
 create function wait_for_turn() returns void
-language sql
-return pg_advisory_xact_lock(1735551343, current_schema()::text::regnamespace::oid::integer);
+language plpgsql
+as $$
+begin
+  perform pg_advisory_xact_lock(1735551343, current_schema()::text::regnamespace::oid::integer);
+end;
+$$;
 
 create table shards (
   kind text collate "C" not null,
@@ -95,9 +100,13 @@ create table snapshots (
 
 -- Where appends say, once they are committed, what the last offset is.
 create function channel() returns text
-language sql stable
+language plpgsql stable
 set search_path from current
-return 'griot_' || current_schema()::regnamespace::oid;
+as $$
+begin
+  return 'griot_' || current_schema()::regnamespace::oid;
+end;
+$$;
 
 create function claim(shard_kind text, shard_number bigint) returns bigint
 language sql

@@ -1,13 +1,8 @@
 //! A disk that is full: nothing acknowledged is lost, and orders are taken again once there is
 //! space.
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
-use std::process::Command;
-
+use griot_testkit::SmallDisk;
 use reqwest::StatusCode;
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::audit;
@@ -17,71 +12,11 @@ use crate::process::{Griot, until};
 
 /// The log begins with 4 MiB and goes on with 32 MiB: room for the first beside what is kept free
 /// for the second, and not for both while [`KEPT_BYTES`] are taken.
-const DISK: &str = "size=52m";
+const DISK_MEBIBYTES: usize = 52;
 const KEPT_BYTES: usize = 20 << 20;
-
-/// The variable that says that no file system can be mounted here, and leaves this out.
-const NO_MOUNT: &str = "GRIOT_NO_MOUNT";
 
 /// How many orders come at once.
 const AT_ONCE: u64 = 32;
-
-/// A small file system of its own, gone when it is dropped.
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount() -> Self {
-        let directory = TempDir::new().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", DISK, "griot-full-disk"]);
-        let mounted = mount.arg(directory.path()).status();
-        assert!(
-            mounted.is_ok_and(|mounted| mounted.success()),
-            "no tmpfs can be mounted: be root, run it in `unshare -rm`, or leave it out with \
-             {NO_MOUNT}=1"
-        );
-        Self(directory)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.0.path().join("data")
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.path().join("filler")
-    }
-
-    /// Takes space, and with `None` all that is left.
-    fn fill(&self, bytes: Option<usize>) {
-        let mut options = File::options();
-        let mut filler = options
-            .create(true)
-            .append(true)
-            .open(self.filler())
-            .unwrap();
-        let zeros = vec![0; 4096];
-        for _ in 0..bytes.map_or(usize::MAX, |bytes| bytes / zeros.len()) {
-            match filler.write_all(&zeros) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull && bytes.is_none() => return,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.filler()).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.0.path())
-            .status();
-    }
-}
 
 /// Places orders from number `next` on until one is refused; gives what it was refused with.
 async fn place_until_refused(
@@ -123,14 +58,13 @@ async fn readiness(url: &str) -> (StatusCode, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g1_a_full_disk_loses_nothing_acknowledged_and_orders_are_taken_again_without_a_restart() {
-    if std::env::var_os(NO_MOUNT).is_some() {
-        eprintln!("left out: a full disk under the program, since {NO_MOUNT} is set");
+    let Some(disk) = SmallDisk::mount(DISK_MEBIBYTES) else {
         return;
-    }
-    let disk = Disk::mount();
+    };
+    let data = disk.path().join("data");
     disk.fill(Some(KEPT_BYTES));
     let backends = Backends::start("1ms", "0.0").await;
-    let mut griot = Griot::serve(&disk.data(), &["--backends", &backends.url]);
+    let mut griot = Griot::serve(&data, &["--backends", &backends.url]);
     let url = griot.ready().await;
     disk.fill(None);
     let mut customer = customer_of(&url);
@@ -165,7 +99,7 @@ async fn g1_a_full_disk_loses_nothing_acknowledged_and_orders_are_taken_again_wi
     .await;
 
     griot.kill();
-    let mut griot = Griot::serve(&disk.data(), &["--backends", &backends.url]);
+    let mut griot = Griot::serve(&data, &["--backends", &backends.url]);
     let customer = customer_of(&griot.ready().await);
     let ends = audit::orders(&customer, &backends, &acknowledged).await;
     audit::books(&backends, &ends.orders).await;

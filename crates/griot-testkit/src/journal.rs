@@ -4,6 +4,7 @@
 pub mod append;
 pub mod archive;
 pub mod copying;
+pub mod full;
 mod history;
 pub mod killed;
 pub mod read;

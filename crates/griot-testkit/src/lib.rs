@@ -40,6 +40,7 @@ mod relay;
 mod services;
 mod setting;
 mod shape;
+mod small_disk;
 pub mod snapshots;
 mod streams;
 #[cfg(feature = "toxiproxy")]
@@ -58,6 +59,7 @@ pub use port::free_address;
 pub use relay::{Network, Relay};
 pub use services::{OwnServer, Services};
 pub use setting::setting;
+pub use small_disk::SmallDisk;
 pub use streams::refold;
 #[cfg(feature = "toxiproxy")]
 pub use toxiproxy::{ToxicBroker, ToxicProxy};

@@ -25,11 +25,15 @@ macro_rules! place {
     };
 }
 
-/// A server of one's own; without the program to start it, says what is left out.
-pub(crate) async fn own_server() -> Option<OwnServer> {
+/// The program to start servers of one's own with; without one, says what is left out.
+pub(crate) fn program() -> Option<PathBuf> {
     let what = "tests that kill MariaDB or have it speak TLS: set GRIOT_TEST_MYSQL_SERVICES to the path of scripts/services";
-    let program = PathBuf::from(setting("GRIOT_TEST_MYSQL_SERVICES", what)?);
-    Some(OwnServer::start(&program, "mysql").await)
+    setting("GRIOT_TEST_MYSQL_SERVICES", what).map(PathBuf::from)
+}
+
+/// A server of one's own.
+pub(crate) async fn own_server() -> Option<OwnServer> {
+    Some(OwnServer::start(&program()?, "mysql").await)
 }
 
 /// The URL with a database that is not there yet.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::Services;
+use crate::SmallDisk;
 
 /// A server on a free port, with data in a folder that is thrown away. Dropped, it is killed.
 #[derive(Debug)]
@@ -16,7 +17,9 @@ pub struct OwnServer {
     services: Services,
     name: &'static str,
     url: String,
-    folder: TempDir,
+    folder: PathBuf,
+    /// Thrown away with it.
+    _temporary: Option<TempDir>,
 }
 
 impl OwnServer {
@@ -30,7 +33,26 @@ impl OwnServer {
         // The server may run as another user than the test.
         let open = Permissions::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).unwrap();
-        let services = Services::within(program, folder.path());
+        let path = folder.path().to_owned();
+        Self::begin(program, name, path, Some(folder)).await
+    }
+
+    /// The same with all that it has on this disk, which must outlive it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn start_on(program: &Path, name: &'static str, disk: &SmallDisk) -> Self {
+        Self::begin(program, name, disk.path().join("server"), None).await
+    }
+
+    async fn begin(
+        program: &Path,
+        name: &'static str,
+        folder: PathBuf,
+        temporary: Option<TempDir>,
+    ) -> Self {
+        let services = Services::within(program, &folder);
         let said = services.say(&["up", name]).await;
         let (_, url) = said.split_once('=').unwrap();
         Self {
@@ -38,6 +60,7 @@ impl OwnServer {
             services,
             name,
             folder,
+            _temporary: temporary,
         }
     }
 
@@ -48,7 +71,7 @@ impl OwnServer {
 
     /// Where it keeps what it has.
     pub fn folder(&self) -> PathBuf {
-        self.folder.path().join(self.name)
+        self.folder.join(self.name)
     }
 
     /// Stops it and starts it again: same port, same data.
@@ -67,6 +90,15 @@ impl OwnServer {
     /// When it does not start.
     pub async fn kill(&self) {
         self.services.say(&["kill", self.name]).await;
+        self.up().await;
+    }
+
+    /// Starts it again where it has ended: same port, same data.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn up(&self) {
         self.services.say(&["up", self.name]).await;
     }
 }
