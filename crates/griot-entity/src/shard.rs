@@ -154,11 +154,13 @@ impl<E: Entity> Shard<E> {
 
     /// Whether the next batch waits for those who were answered.
     fn gathers(&mut self) -> bool {
+        let may_grow = !self.draining && self.batch_has_room();
         let away = &self.kind.away;
-        let goes_on = self
-            .gathering
-            .as_mut()
-            .is_some_and(|gathering| gathering.goes_on(away));
+        let goes_on = may_grow
+            && self
+                .gathering
+                .as_mut()
+                .is_some_and(|gathering| gathering.goes_on(away));
         if !goes_on {
             self.gathering = None;
         }
@@ -175,14 +177,18 @@ impl<E: Entity> Shard<E> {
     /// Whether another decision may be taken in. Where not, a batch, a claim or the release of
     /// answers is under way, and its end makes room.
     fn has_room(&self) -> bool {
-        let limits = &self.kind.limits;
         let in_flight = self.in_flight.as_ref();
         let held = in_flight.map_or(0, |in_flight| in_flight.pending.held.len());
         let held = held + self.releasing.len();
         self.claiming.is_none()
-            && self.building.appends.len() < limits.batch_appends_max
+            && self.batch_has_room()
+            && self.building.pending.held.len() + held < self.kind.limits.held_answers_max
+    }
+
+    fn batch_has_room(&self) -> bool {
+        let limits = &self.kind.limits;
+        self.building.appends.len() < limits.batch_appends_max
             && self.building.bytes < limits.batch_bytes_max
-            && self.building.pending.held.len() + held < limits.held_answers_max
     }
 
     fn is_drained(&self) -> bool {

@@ -180,7 +180,7 @@ impl Queue {
 /// turns, and each waits for the other.
 async fn let_come_back(waiting: &mpsc::Receiver<Request>, answered: usize, took: Duration) {
     let until = Instant::now() + WAIT_MAX.min(took / SHARE);
-    while waiting.len() < answered && Instant::now() < until {
+    while waiting.len() < answered && !waiting.is_closed() && Instant::now() < until {
         tokio::task::yield_now().await;
     }
 }
@@ -216,8 +216,8 @@ impl<S: Store> Work<S> {
                     self.waiting.try_recv().ok()
                 };
             }
-            let (answered, began) = (group.len(), Instant::now());
-            self.commit(group).await;
+            let began = Instant::now();
+            let answered = self.commit(group).await;
             let took = began.elapsed();
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             for barrier in barriers {
@@ -229,7 +229,8 @@ impl<S: Store> Work<S> {
         self.tip.close();
     }
 
-    async fn commit(&mut self, group: Vec<Waiting>) {
+    /// Says how many of them were stored.
+    async fn commit(&mut self, group: Vec<Waiting>) -> usize {
         let (group, overtaking): (Vec<_>, Vec<_>) = group
             .into_iter()
             .partition(|waiting| self.may_go(&waiting.batch));
@@ -240,9 +241,13 @@ impl<S: Store> Work<S> {
         }
         let batches: Vec<&Batch> = group.iter().map(|waiting| &*waiting.batch).collect();
         let outcomes = append(&mut self.store, &batches).await;
+        let mut stored = 0;
         for (waiting, outcome) in group.into_iter().zip(outcomes) {
             match &outcome {
-                Ok(appended) => self.tip.raise(appended.last_offset),
+                Ok(appended) => {
+                    stored += 1;
+                    self.tip.raise(appended.last_offset);
+                }
                 Err(AppendError::Unknown(_)) => {
                     self.unknown
                         .insert(waiting.batch.shard.clone(), waiting.batch.epoch);
@@ -251,6 +256,7 @@ impl<S: Store> Work<S> {
             }
             let _ = waiting.reply.send(outcome);
         }
+        stored
     }
 
     /// Whether nothing before it is unknown, under its epoch.
