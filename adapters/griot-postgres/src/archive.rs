@@ -46,12 +46,14 @@ const APPENDS: &str = "
       ) f on true
      order by c.number";
 
-/// $1 name.
+/// $1 name. What was deleted wholly is before the first append that is left.
 const EFFECTS_LEFT: &str = "
     select e.name as entity, f.at, f.seq, f.n, f.kind, f.name, f.due, f.target, f.key, f.headers, f.payload
       from effects f join entities e on e.id = f.entity
      where not f.settled and f.entity = (select id from entities where name = $1)
-       and not exists (select from events v where v.entity = f.entity and v.commit = f.commit)
+       and f.commit < (select v.commit from events v
+                        where v.entity = (select id from entities where name = $1)
+                        order by v.seq, v.commit limit 1)
      order by f.commit, f.position";
 
 /// $1 name, $2 limit.
@@ -60,7 +62,9 @@ const ANSWERS_LEFT: &str = "
       from (
         select a.* from answers a
          where a.entity = (select id from entities where name = $1)
-           and not exists (select from events v where v.entity = a.entity and v.commit = a.commit)
+           and a.commit < (select v.commit from events v
+                            where v.entity = (select id from entities where name = $1)
+                            order by v.seq, v.commit limit 1)
          order by a.commit desc limit $2
       ) a
      order by a.commit";

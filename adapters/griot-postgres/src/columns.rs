@@ -205,7 +205,9 @@ impl<'a> Rows<'a> {
             self.closes.push(number == last);
             self.push_event(event);
             self.metadatas.push(some(pairs(&append.metadata)));
-            let settled = append.settled.iter().map(|id| (id.seq.get(), id.n));
+            // Once is enough: the last row is the one that an append is read by.
+            let settled = append.settled.iter().filter(|_| number == last);
+            let settled = settled.map(|id| (id.seq.get(), id.n));
             self.settleds.push(some(settled.collect()));
         }
     }

@@ -62,13 +62,18 @@ pub(crate) const LAST_SEQ: &str = "
 
 pub(crate) const LAST_OFFSET: &str = "select last_offset from progress";
 
-/// $1 after, $2 up to, $3 kind, $4 tag. There is one row at least.
+/// $1 after, $2 up to, $3 kind, $4 tag. There is one row at least. The page is read first, by its offsets (`offset 0` sees
+/// to that): to look for the entities of a kind first would read all that they ever had, for each page.
 pub(crate) const TAIL: &str = "
     select j.last_offset, e.name as entity, v.seq, v.journal_offset, v.at, v.name, v.version, v.tags, v.payload, v.metadata
       from progress j
-      left join (events v join entities e on e.id = v.entity)
-        on v.journal_offset > $1 and v.journal_offset <= $2 and v.name is not null
-       and ($3::text is null or e.kind = $3) and ($4::text is null or v.tags ? $4)
+      left join (
+        (
+          select * from events
+           where journal_offset > $1 and journal_offset <= $2 and name is not null
+          offset 0
+        ) v join entities e on e.id = v.entity
+      ) on ($3::text is null or e.kind = $3) and ($4::text is null or v.tags ? $4)
      order by v.journal_offset";
 
 /// $1 kind, $2 name, $3 seq, $4 n, $5 limit.
