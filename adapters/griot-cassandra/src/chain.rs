@@ -157,7 +157,12 @@ impl Chain {
             let first = read::first_event(&link, entity, self.head.number).await;
             let first = first.map_err(Fault::NotAsked)?;
             if first.is_none_or(|first| first > to) {
-                return Ok(());
+                // As far as is known here: there may be more behind that.
+                if self.is_at_the_end().await.map_err(Fault::NotAsked)? {
+                    return Ok(());
+                }
+                self.check_patience(deadline)?;
+                continue;
             }
             let deletion = Deletion {
                 entity: entity.to_string(),

@@ -24,6 +24,7 @@ griot_testkit::cases! { place!(); griot_testkit::journal::server;
     g10_questions_that_are_given_up_on_a_silent_network_use_up_no_connection,
     text_of_any_kind_comes_back_also_with_the_character_zero,
     a_deletion_keeps_keys_offsets_and_effects_without_an_outcome,
+    what_another_process_appended_is_deleted,
 }
 
 griot_testkit::cases! { place!().in_its_own_keyspace(); griot_testkit::journal::server;

@@ -151,6 +151,7 @@ macro_rules! journal_server_suite {
             g5_a_batch_that_the_database_refuses_costs_no_other,
             text_of_any_kind_comes_back_also_with_the_character_zero,
             a_deletion_keeps_keys_offsets_and_effects_without_an_outcome,
+            what_another_process_appended_is_deleted,
             processes_that_start_at_once_make_one_schema_and_an_older_program_leaves_a_newer_one_alone,
         }
     };

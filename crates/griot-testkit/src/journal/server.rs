@@ -360,6 +360,22 @@ pub async fn text_of_any_kind_comes_back_also_with_the_character_zero(server: &i
     writer.append(vec![near]).await.unwrap();
 }
 
+/// Who deletes need not have written, nor read.
+pub async fn what_another_process_appended_is_deleted(server: &impl JournalServer) {
+    let (deleting, writing) = (server.open().await, server.open().await);
+    let writer = Writer::claim(&writing).await.unwrap();
+    writer.write(&entity("a"), 0, 5).await.unwrap();
+    deleting.delete(&entity("a"), Seq(4)).await.unwrap();
+    let left = writing.events(&entity("a"), SeqRange::ALL).await.unwrap();
+    assert!(left.iter().map(|event| event.seq).eq([Seq(5)]));
+    writer.write(&entity("a"), 5, 1).await.unwrap();
+    deleting.delete(&entity("a"), Seq(6)).await.unwrap();
+    assert_eq!(
+        writing.events(&entity("a"), SeqRange::ALL).await.unwrap(),
+        []
+    );
+}
+
 /// What a user deletes is the past, not what is promised.
 pub async fn a_deletion_keeps_keys_offsets_and_effects_without_an_outcome(
     server: &impl JournalServer,
