@@ -10,7 +10,7 @@ use griot_projection::{Keeper, Projection, ProjectionError, Runner};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::{SqlTarget, is_unreachable};
+use crate::{SqlTarget, passes_by_itself};
 
 type Answer<T> = Result<T, ProjectionError>;
 
@@ -33,7 +33,7 @@ struct Inner {
 #[derive(Clone)]
 enum Now {
     Opening,
-    /// It cannot be reached, and is tried again.
+    /// It cannot be kept for now, and is tried again.
     Awaited(ProjectionError),
     There(SqlTarget, Keeper<SqlTarget>),
     Refused(ProjectionError),
@@ -49,8 +49,8 @@ struct Keeping<P> {
 }
 
 impl Kept {
-    /// Begins to keep it, in a task of the runtime that this is called in: opens the database by `open` until that can
-    /// reach it, and then has a [`Keeper`] run the projection, which gets where the journal ended when this began.
+    /// Begins to keep it, in a task of the runtime that this is called in: opens the database by `open` until that
+    /// does, and then has a [`Keeper`] run the projection, which gets where the journal ended when this began.
     pub fn begin<O>(
         open: impl Fn() -> O + Send + 'static,
         journal: Arc<dyn Journal>,
@@ -83,12 +83,12 @@ impl Kept {
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
-                if !is_unreachable(&error) {
+                if !passes_by_itself(&error) {
                     tracing::error!(projection, %error, "a read model cannot be kept");
                     tell.send_replace(Now::Refused(error));
                     return;
                 }
-                tracing::warn!(projection, %error, "a read model cannot be reached, it is waited for");
+                tracing::warn!(projection, %error, "a read model cannot be kept yet, it is tried again");
                 tell.send_replace(Now::Awaited(error));
                 tokio::time::sleep(RETRY).await;
             }
@@ -104,7 +104,7 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// Why that failed. What [`is_unreachable`] is tried again all the while, and everything else is final.
+    /// Why that failed. What [`passes_by_itself`] is tried again all the while, and everything else is final.
     ///
     /// # Cancel safety
     ///
