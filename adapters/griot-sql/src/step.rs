@@ -51,8 +51,10 @@ async fn begin(books: &str, step: &Migration, connection: &mut AnyConnection) ->
     let Err(error) = applied else { return Ok(()) };
     if let MigrateError::ExecuteMigration(cause, _) = &error
         && is_the_statements(cause)
+        && is_single(step.sql.as_str())
     {
-        // Nothing was done. Where this fails the next one sees that by the numbers.
+        // Nothing was done, while of several the first may have been. Where this fails the next one sees that by the
+        // numbers.
         let _ = forget(books, step, connection).await;
     }
     Err(ProjectionError::target(error))
