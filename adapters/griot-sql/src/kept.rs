@@ -9,6 +9,7 @@ use griot_journal::{Journal, last_offset};
 use griot_projection::{Keeper, Projection, ProjectionError, Runner};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
 
 use crate::{SqlTarget, passes_by_itself};
 
@@ -114,7 +115,8 @@ impl Kept {
         let ended = now.wait_for(|now| !matches!(now, Now::Opening)).await;
         match ended.as_deref() {
             Ok(Now::Awaited(error) | Now::Refused(error)) => Err(error.clone()),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.ended()),
         }
     }
 
@@ -122,18 +124,30 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// [`ProjectionError::Awaited`] while it is not there; why it cannot be kept, where that is final.
+    /// [`ProjectionError::Awaited`] while it is not there; why it cannot be kept, where that is final, and
+    /// [`ProjectionError::Target`] where the opening ended without it.
     pub fn get(&self) -> Answer<(SqlTarget, Keeper<SqlTarget>)> {
         let awaited = |reason: String| ProjectionError::Awaited {
             projection: self.0.projection.clone(),
             reason,
         };
+        // Asked first: what is there afterwards stays.
+        let is_over = self.0.now.has_changed().is_err();
         match &*self.0.now.borrow() {
+            Now::Opening | Now::Awaited(_) if is_over => Err(self.ended()),
             Now::There(target, keeper) => Ok((target.clone(), keeper.clone())),
             Now::Opening => Err(awaited("it is being opened".to_owned())),
             Now::Awaited(error) => Err(awaited(error.to_string())),
             Now::Refused(error) => Err(error.clone()),
         }
+    }
+
+    /// What is said where the opening panicked, or was ended, before the database was there.
+    fn ended(&self) -> ProjectionError {
+        let projection = &self.0.projection;
+        ProjectionError::target(std::io::Error::other(format!(
+            "nobody opens it for {projection} any more: restart this program"
+        )))
     }
 
     /// Whether the tables are there, are kept, and have caught up.
@@ -153,9 +167,17 @@ impl Kept {
     ///
     /// Dropped, it ends by itself.
     pub async fn drain(&self, deadline: Duration) {
+        let began = Instant::now();
         self.0.opening.abort();
+        // It may have come to a keeper just now, which must not be missed: once it is over it says no more.
+        let mut now = self.0.now.clone();
+        let over = async { while now.changed().await.is_ok() {} };
+        if timeout(deadline, over).await.is_err() {
+            tracing::warn!(projection = %self.0.projection, "a read model is being opened still, and is left to itself");
+        }
         if let Ok((_, keeper)) = self.get() {
-            keeper.drain(deadline).await;
+            let left = deadline.saturating_sub(began.elapsed());
+            keeper.drain(left).await;
         }
     }
 }

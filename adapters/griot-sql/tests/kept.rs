@@ -7,12 +7,13 @@ mod rig;
 use std::sync::Arc;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use griot_events::{Failure, Router};
 use griot_journal::{Journal, MemoryJournal};
-use griot_projection::{Projection, Tx};
+use griot_projection::{Projection, ProjectionError, Tx};
 use griot_sql::{Kept, SqlTarget};
-use griot_testkit::probe::{DEADLINE, until};
+use griot_testkit::probe::DEADLINE;
 
 fn projection() -> Projection<SqlTarget> {
     let handler = async |_: Tx<SqlTarget>| Ok::<_, Failure>(());
@@ -22,10 +23,40 @@ fn projection() -> Projection<SqlTarget> {
 /// Begins to keep it, by this way of opening.
 fn keep<O>(open: impl Fn() -> O + Send + 'static) -> Kept
 where
-    O: Future<Output = Result<SqlTarget, griot_projection::ProjectionError>> + Send,
+    O: Future<Output = Result<SqlTarget, ProjectionError>> + Send,
 {
     let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
     Kept::begin(open, journal, |_| projection(), DEADLINE)
+}
+
+#[tokio::test]
+async fn where_the_opening_panics_everybody_is_told() {
+    let kept = keep(async || panic!("as if"));
+    for told in [kept.first().await, kept.get().map(drop)] {
+        let told = told.unwrap_err();
+        assert!(matches!(told, ProjectionError::Target(_)), "{told:?}");
+    }
+    kept.drain(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn what_is_drained_while_it_opens_is_kept_by_nobody() {
+    let place = rig::Place::file();
+    let target = rig::open(&place.url).await;
+    for yields in 0..30 {
+        let opened = target.clone();
+        let kept = keep(move || std::future::ready(Ok(opened.clone())));
+        for _ in 0..yields {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        kept.drain(DEADLINE).await;
+        let after = kept.get();
+        // Neither is it on its way still.
+        assert!(
+            matches!(after, Ok(_) | Err(ProjectionError::Target(_))),
+            "{after:?}"
+        );
+    }
 }
 
 /// Somebody holds the slice's row for longer than statements may take.
@@ -33,6 +64,7 @@ where
 async fn a_row_that_is_held_is_waited_for(url: String) {
     use griot_projection::Target as _;
     use griot_sql::{Migrations, passes_by_itself};
+    use griot_testkit::probe::until;
 
     let target = rig::open(&url).await;
     let before = keep(move || std::future::ready(Ok(target.clone())));
