@@ -7,7 +7,6 @@ mod rig;
 use std::sync::Arc;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use griot_events::{Failure, Router};
 use griot_journal::{Journal, MemoryJournal};
@@ -43,11 +42,11 @@ async fn where_the_opening_panics_everybody_is_told() {
 async fn what_is_drained_while_it_opens_is_kept_by_nobody() {
     let place = rig::Place::file();
     let target = rig::open(&place.url).await;
-    for yields in 0..30 {
+    for yields in (0..60).map(|tenth| tenth * 10) {
         let opened = target.clone();
         let kept = keep(move || std::future::ready(Ok(opened.clone())));
         for _ in 0..yields {
-            tokio::time::sleep(Duration::from_micros(200)).await;
+            tokio::task::yield_now().await;
         }
         kept.drain(DEADLINE).await;
         let after = kept.get();
