@@ -24,9 +24,7 @@ impl RebuildTarget for SqlTarget {
         let place = self.place.beside(projection, &self.name().await?);
         match self.open_beside(&place).await {
             // One that was left half made or half thrown away; not one that cannot be reached now.
-            Err(error @ ProjectionError::Target(_))
-                if !passes_by_itself(self.dialect(), &error) =>
-            {
+            Err(error @ ProjectionError::Target(_)) if !passes_by_itself(&error) => {
                 self.throw_away(&place).await?;
                 self.open_beside(&place).await
             }

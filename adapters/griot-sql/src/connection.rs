@@ -31,7 +31,7 @@ pub struct SqlConnection {
     pub(crate) inner: Transaction<'static, Any>,
     dialect: Dialect,
     /// How long an answer is waited for.
-    patience: Option<Duration>,
+    pub(crate) patience: Option<Duration>,
     /// What the first statement met that failed.
     pub(crate) fault: Option<Fault>,
 }

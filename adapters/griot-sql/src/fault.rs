@@ -33,36 +33,44 @@ pub(crate) fn fault(dialect: Dialect, error: &Error) -> Fault {
     }
 }
 
-/// Whether an error is the way to the server, or a server that starts, ends or has no room, also in the middle of a
-/// migration, or a journal that cannot be reached: it passes without anybody changing what was asked, or who asks.
-pub fn is_unreachable(error: &ProjectionError) -> bool {
+/// Whether an error says nothing of who asks, or of the tables: the way to the database, the database itself or the journal
+/// failed for now, also in the middle of a migration, and it passes without anybody changing what was asked. Tables that
+/// are half made or damaged are not such a one.
+pub fn passes_by_itself(error: &ProjectionError) -> bool {
     let cause = match error {
         ProjectionError::Target(cause) => cause,
-        ProjectionError::Journal(error) => return matches!(error, JournalError::Unreachable(_)),
+        ProjectionError::Journal(error) => {
+            return matches!(
+                error,
+                JournalError::Unreachable(_) | JournalError::Busy { .. }
+            );
+        }
         _ => return false,
     };
-    match of_the_database(cause) {
-        Some(Error::Io(_) | Error::PoolTimedOut) => true,
-        Some(Error::Database(error)) => {
-            let code = error.code().unwrap_or_default();
-            let passes = ["08", "57P", "53300"];
-            passes.iter().any(|class| code.starts_with(class))
-        }
-        _ => false,
-    }
-}
-
-/// Whether an error of opening tables says nothing of the tables themselves: the way to them, or the database, failed
-/// for now. What is half made or damaged is not such a one.
-pub(crate) fn passes_by_itself(dialect: Dialect, error: &ProjectionError) -> bool {
-    let ProjectionError::Target(cause) = error else {
-        return false;
-    };
     of_the_database(cause).is_some_and(|error| {
+        let dialect = dialect(error);
         let is_damaged = dialect == Dialect::Sqlite
             && matches!(error, Error::Database(error) if is_damaged_in_sqlite(&**error));
         !is_damaged && matches!(fault(dialect, error), Fault::Database(_))
     })
+}
+
+/// Whose error it is; any, where it is no database's.
+fn dialect(error: &Error) -> Dialect {
+    let Error::Database(error) = error else {
+        return Dialect::Sqlite;
+    };
+    #[cfg(feature = "postgres")]
+    if error
+        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+        .is_some()
+    {
+        return Dialect::Postgres;
+    }
+    if number(&**error).is_some() {
+        return Dialect::Mysql;
+    }
+    Dialect::Sqlite
 }
 
 /// What sqlx said, by itself or in the middle of a migration.
@@ -159,18 +167,18 @@ mod tests {
     fn an_outage_is_told_wherever_it_comes() {
         let lost = || Error::Io(std::io::Error::other("reset"));
         let step = MigrateError::ExecuteMigration(lost(), 2);
-        assert!(is_unreachable(&ProjectionError::target(step)));
-        assert!(is_unreachable(&ProjectionError::target(lost())));
+        assert!(passes_by_itself(&ProjectionError::target(step)));
+        assert!(passes_by_itself(&ProjectionError::target(lost())));
         let journal = JournalError::Unreachable(std::sync::Arc::new(lost()));
-        assert!(is_unreachable(&journal.into()));
-        assert!(!is_unreachable(&JournalError::Closed.into()));
+        assert!(passes_by_itself(&journal.into()));
+        assert!(!passes_by_itself(&JournalError::Closed.into()));
         let refused = MigrateError::VersionMismatch(1);
-        assert!(!is_unreachable(&ProjectionError::target(refused)));
+        assert!(!passes_by_itself(&ProjectionError::target(refused)));
     }
 
     #[test]
     fn what_is_half_made_does_not_pass_by_itself_and_an_outage_does() {
-        let passes = |error| passes_by_itself(Dialect::Postgres, &error);
+        let passes = |error| passes_by_itself(&error);
         let lost = || Error::Io(std::io::Error::other("reset"));
         assert!(passes(ProjectionError::target(lost())));
         assert!(passes(ProjectionError::target(Error::PoolTimedOut)));

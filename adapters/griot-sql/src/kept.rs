@@ -9,8 +9,9 @@ use griot_journal::{Journal, last_offset};
 use griot_projection::{Keeper, Projection, ProjectionError, Runner};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
 
-use crate::{SqlTarget, is_unreachable};
+use crate::{SqlTarget, passes_by_itself};
 
 type Answer<T> = Result<T, ProjectionError>;
 
@@ -33,7 +34,7 @@ struct Inner {
 #[derive(Clone)]
 enum Now {
     Opening,
-    /// It cannot be reached, and is tried again.
+    /// It cannot be kept for now, and is tried again.
     Awaited(ProjectionError),
     There(SqlTarget, Keeper<SqlTarget>),
     Refused(ProjectionError),
@@ -49,8 +50,8 @@ struct Keeping<P> {
 }
 
 impl Kept {
-    /// Begins to keep it, in a task of the runtime that this is called in: opens the database by `open` until that can
-    /// reach it, and then has a [`Keeper`] run the projection, which gets where the journal ended when this began.
+    /// Begins to keep it, in a task of the runtime that this is called in: opens the database by `open` until that
+    /// does, and then has a [`Keeper`] run the projection, which gets where the journal ended when this began.
     pub fn begin<O>(
         open: impl Fn() -> O + Send + 'static,
         journal: Arc<dyn Journal>,
@@ -83,12 +84,12 @@ impl Kept {
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
-                if !is_unreachable(&error) {
+                if !passes_by_itself(&error) {
                     tracing::error!(projection, %error, "a read model cannot be kept");
                     tell.send_replace(Now::Refused(error));
                     return;
                 }
-                tracing::warn!(projection, %error, "a read model cannot be reached, it is waited for");
+                tracing::warn!(projection, %error, "a read model cannot be kept yet, it is tried again");
                 tell.send_replace(Now::Awaited(error));
                 tokio::time::sleep(RETRY).await;
             }
@@ -104,7 +105,7 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// Why that failed. What [`is_unreachable`] is tried again all the while, and everything else is final.
+    /// Why that failed. What [`passes_by_itself`] is tried again all the while, and everything else is final.
     ///
     /// # Cancel safety
     ///
@@ -114,7 +115,8 @@ impl Kept {
         let ended = now.wait_for(|now| !matches!(now, Now::Opening)).await;
         match ended.as_deref() {
             Ok(Now::Awaited(error) | Now::Refused(error)) => Err(error.clone()),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.ended()),
         }
     }
 
@@ -122,18 +124,30 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// [`ProjectionError::Awaited`] while it is not there; why it cannot be kept, where that is final.
+    /// [`ProjectionError::Awaited`] while it is not there; why it cannot be kept, where that is final, and
+    /// [`ProjectionError::Target`] where the opening ended without it.
     pub fn get(&self) -> Answer<(SqlTarget, Keeper<SqlTarget>)> {
         let awaited = |reason: String| ProjectionError::Awaited {
             projection: self.0.projection.clone(),
             reason,
         };
+        // Asked first: what is there afterwards stays.
+        let is_over = self.0.now.has_changed().is_err();
         match &*self.0.now.borrow() {
+            Now::Opening | Now::Awaited(_) if is_over => Err(self.ended()),
             Now::There(target, keeper) => Ok((target.clone(), keeper.clone())),
             Now::Opening => Err(awaited("it is being opened".to_owned())),
             Now::Awaited(error) => Err(awaited(error.to_string())),
             Now::Refused(error) => Err(error.clone()),
         }
+    }
+
+    /// What is said where the opening panicked, or was ended, before the database was there.
+    fn ended(&self) -> ProjectionError {
+        let projection = &self.0.projection;
+        ProjectionError::target(std::io::Error::other(format!(
+            "nobody opens it for {projection} any more: restart this program"
+        )))
     }
 
     /// Whether the tables are there, are kept, and have caught up.
@@ -153,9 +167,17 @@ impl Kept {
     ///
     /// Dropped, it ends by itself.
     pub async fn drain(&self, deadline: Duration) {
+        let began = Instant::now();
         self.0.opening.abort();
+        // It may have come to a keeper just now, which must not be missed: once it is over it says no more.
+        let mut now = self.0.now.clone();
+        let over = async { while now.changed().await.is_ok() {} };
+        if timeout(deadline, over).await.is_err() {
+            tracing::warn!(projection = %self.0.projection, "a read model is being opened still, and is left to itself");
+        }
         if let Ok((_, keeper)) = self.get() {
-            keeper.drain(deadline).await;
+            let left = deadline.saturating_sub(began.elapsed());
+            keeper.drain(left).await;
         }
     }
 }

@@ -58,7 +58,7 @@ mod target;
 
 pub use connection::{SqlConnection, SqlTransaction};
 pub use dialect::{Dialect, Sql};
-pub use fault::is_unreachable;
+pub use fault::passes_by_itself;
 pub use kept::Kept;
 pub use migrations::Migrations;
 pub use target::SqlTarget;

@@ -1,8 +1,8 @@
 //! A step of migrations on MySQL and MariaDB, where each change of a table commits by itself: how one that was cut off
 //! in the middle is taken up.
 //!
-//! While a step is under way its row in the books says so (`success = FALSE`, of sqlx) and how many tables, columns and
-//! parts of indexes there were before it. Whoever finds the row repeats the statement. It was done before if what it
+//! While a step is under way its row in the books says so (`success = FALSE`, of sqlx) and how many tables, columns,
+//! parts of indexes and constraints there were before it. Whoever finds the row repeats the statement. It was done before if what it
 //! makes (or drops) is there (or gone) already and these numbers have changed; nobody else migrates meanwhile.
 
 use griot_projection::{Fault, ProjectionError};
@@ -18,7 +18,8 @@ type Answer<T> = Result<T, ProjectionError>;
 const COUNTS: &str = "SELECT \
     (SELECT count(*) FROM information_schema.tables WHERE table_schema = database()), \
     (SELECT count(*) FROM information_schema.columns WHERE table_schema = database()), \
-    (SELECT count(*) FROM information_schema.statistics WHERE table_schema = database())";
+    (SELECT count(*) FROM information_schema.statistics WHERE table_schema = database()), \
+    (SELECT count(*) FROM information_schema.table_constraints WHERE table_schema = database())";
 
 /// Applies the steps that the books do not have, after the one that was cut off.
 pub(crate) async fn apply(migrator: &Migrator, connection: &mut AnyConnection) -> Answer<()> {
@@ -51,8 +52,10 @@ async fn begin(books: &str, step: &Migration, connection: &mut AnyConnection) ->
     let Err(error) = applied else { return Ok(()) };
     if let MigrateError::ExecuteMigration(cause, _) = &error
         && is_the_statements(cause)
+        && is_single(step.sql.as_str())
     {
-        // Nothing was done. Where this fails the next one sees that by the numbers.
+        // Nothing was done, while of several the first may have been. Where this fails the next one sees that by the
+        // numbers.
         let _ = forget(books, step, connection).await;
     }
     Err(ProjectionError::target(error))
@@ -110,9 +113,11 @@ async fn forget(books: &str, step: &Migration, connection: &mut AnyConnection) -
 /// What a step's row says before it is done.
 async fn mark(version: i64, connection: &mut AnyConnection) -> Answer<String> {
     let counted = sqlx::query_as(COUNTS).fetch_one(connection).await;
-    let (tables, columns, parts): (i64, i64, i64) = counted.map_err(ProjectionError::target)?;
+    let (tables, columns, parts, constraints): (i64, i64, i64, i64) =
+        counted.map_err(ProjectionError::target)?;
     Ok(format!(
-        "step {version}, begun at {tables} tables, {columns} columns, {parts} parts of indexes"
+        "step {version}, begun at {tables} tables, {columns} columns, {parts} parts of indexes, \
+         {constraints} constraints"
     ))
 }
 
@@ -157,5 +162,21 @@ fn says_that_it_was_done(error: &Error) -> bool {
 
 /// Whether it is one statement for sure: a `;` in a text counts, too.
 fn is_single(sql: &str) -> bool {
-    !sql.trim_end_matches([';', ' ', '\n']).contains(';')
+    let is_end = |letter: char| letter == ';' || letter.is_whitespace();
+    !sql.trim_end_matches(is_end).contains(';')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_single_whatever_is_behind_its_end() {
+        for single in ["DROP TABLE a", "DROP TABLE a;", "DROP TABLE a ;\r\n\t"] {
+            assert!(is_single(single), "{single:?}");
+        }
+        for several in ["DROP TABLE a; DROP TABLE b", "SELECT ';'"] {
+            assert!(!is_single(several), "{several:?}");
+        }
+    }
 }

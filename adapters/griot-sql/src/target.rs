@@ -256,7 +256,11 @@ impl Target for SqlTarget {
     }
 
     async fn commit(&self, transaction: SqlTransaction) -> Answer<()> {
-        let committed = within(self.patience(), transaction.connection.inner.commit()).await;
+        // The transaction's own: that of a swap is not bounded.
+        let SqlConnection {
+            inner, patience, ..
+        } = transaction.connection;
+        let committed = within(patience, inner.commit()).await;
         committed.map_err(ProjectionError::target)
     }
 

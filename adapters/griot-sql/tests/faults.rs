@@ -85,6 +85,7 @@ async fn is_no_fault_of_the_events(place: Place, trouble: Trouble) {
     let handler = move |mut tx: Tx<SqlTarget>, Recorded(event): Recorded| {
         let (count, commits) = (Arc::clone(&count), Arc::clone(&commits));
         async move {
+            tx.after_commit(|| panic!("as if"));
             tx.after_commit(move || {
                 commits.fetch_add(1, Ordering::Relaxed);
             });

@@ -8,6 +8,7 @@ use griot_projection::ProjectionError;
 use griot_sql::{Migrations, SqlTarget};
 #[cfg(feature = "mysql")]
 use half_way::{
+    a_step_of_several_that_failed_is_not_done_again,
     a_step_that_cannot_be_told_is_refused_and_says_what_to_do,
     a_step_that_was_killed_goes_on_whether_or_not_it_was_done,
     somebody_elses_table_is_never_taken_for_ones_own,
@@ -139,6 +140,24 @@ mod half_way {
         assert!(changed.contains("reads otherwise"), "{changed}");
     }
 
+    pub(super) async fn a_step_of_several_that_failed_is_not_done_again(place: Place) {
+        let steps = [
+            STEPS[0],
+            "INSERT INTO items (id) SELECT coalesce(max(id), 0) + 1 FROM items; \
+             CREATE TABLE IF NOT EXISTS shelves (id BIGINT); SELECT * FROM nowhere",
+        ];
+        let failed = open(&place, "shop", &steps).await.unwrap_err().to_string();
+        assert!(failed.contains("nowhere"), "{failed}");
+        for _ in 0..2 {
+            let refused = open(&place, "shop", &steps).await.unwrap_err().to_string();
+            assert!(refused.contains("several statements"), "{refused}");
+        }
+        let mut connection = AnyConnection::connect(&place.url).await.unwrap();
+        let counting = sqlx::query_scalar("SELECT count(*) FROM items");
+        let count: i64 = counting.fetch_one(&mut connection).await.unwrap();
+        assert_eq!(count, 1);
+    }
+
     pub(super) async fn somebody_elses_table_is_never_taken_for_ones_own(place: Place) {
         super::make_room(&place.url).await;
         run(&place, "CREATE TABLE items (name TEXT)").await;
@@ -222,6 +241,7 @@ mod mysql {
         who_only_looks_makes_and_changes_no_table,
         a_step_that_was_killed_goes_on_whether_or_not_it_was_done,
         a_step_that_cannot_be_told_is_refused_and_says_what_to_do,
+        a_step_of_several_that_failed_is_not_done_again,
         somebody_elses_table_is_never_taken_for_ones_own,
     }
 }

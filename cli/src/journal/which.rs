@@ -50,6 +50,12 @@ pub(super) struct Which {
 }
 
 impl JournalFlag {
+    /// As if this had been said.
+    pub(crate) fn of(journal: &JournalUrl) -> Self {
+        let journal = journal.clone();
+        Self { journal }
+    }
+
     /// Opens it; an embedded one must be there.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use griot::projection::ProjectionError;
-use griot::sql::{Kept, is_unreachable};
+use griot::sql::{Kept, passes_by_itself};
 use tokio::time::timeout;
 
 use super::ReadModelUrl;
@@ -19,7 +19,7 @@ pub(crate) fn url(settings: &Settings) -> ReadModelUrl {
     said.unwrap_or_else(|| ReadModelUrl::in_directory(&settings.data_dir))
 }
 
-/// Waits until a service's tables are kept, if it has some, or cannot be reached: then they are there later.
+/// Waits until a service's tables are kept, if it has some, or they cannot be for now: then they are there later.
 ///
 /// # Errors
 ///
@@ -27,7 +27,7 @@ pub(crate) fn url(settings: &Settings) -> ReadModelUrl {
 pub(crate) async fn begun(settings: &Settings, kept: Option<&Kept>) -> Result<(), Failure> {
     let Some(kept) = kept else { return Ok(()) };
     match timeout(FIRST_MAX, kept.first()).await {
-        Ok(Err(error)) if !is_unreachable(&error) => Err(match error {
+        Ok(Err(error)) if !passes_by_itself(&error) => Err(match error {
             ProjectionError::Journal(source) => settings.journal.failed(&settings.data_dir, source),
             source => url(settings).failed(source),
         }),

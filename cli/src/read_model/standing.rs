@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use clap::Args;
 use griot::journal::{Journal, MemoryJournal};
+use griot::journals::Opened;
 use griot::projection::{Lag, Parked, ProjectionError, ReadModel, Standing, State};
 use griot::sql::SqlTarget;
 
 use super::Place;
 use super::known::{ALL, Known, named};
 use crate::failure::Failure;
-use crate::journal::JournalFlag;
+use crate::journal::{JournalFlag, JournalUrl};
+use crate::url::UrlParser;
 
 /// Prints the read models that this program keeps: name, service and tables.
 #[derive(Args, Debug)]
@@ -45,8 +47,9 @@ Examples:
   griot read-model status orders-list --read-model postgres://griot@db.internal/griot
 
 `behind` counts the events of the journal that were not looked at, of whatever kind, and `seconds` how long ago the first of
-them happened. Both need the journal: --journal says where it is. A running server has its embedded log to itself; then they
-are metrics of that server, griot_projection_lag_events and griot_projection_lag_seconds.")]
+them happened. Both need the journal, which --journal or GRIOT_JOURNAL names. An embedded log is opened only where one of them
+says `embedded`, since no server can start at that moment. Of a running server they are metrics, griot_projection_lag_events
+and griot_projection_lag_seconds.")]
 pub(super) struct Status {
     /// Which, as `griot read-model list` prints it; all unless said
     #[arg(value_name = "NAME", value_parser = named)]
@@ -55,8 +58,15 @@ pub(super) struct Status {
     #[command(flatten)]
     place: Place,
 
-    #[command(flatten)]
-    journal: JournalFlag,
+    /// The journal, to tell how far they are behind it: as of `griot serve`; none unless said
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "GRIOT_JOURNAL",
+        hide_env_values = true,
+        value_parser = UrlParser::<JournalUrl>::new(),
+    )]
+    journal: Option<JournalUrl>,
 }
 
 /// What is known of a read model.
@@ -64,6 +74,8 @@ struct Looked {
     name: String,
     slices: Vec<Slice>,
     parked: Vec<Parked>,
+    /// Why it is not known how far it is behind, though the journal could be asked.
+    unknown: Option<ProjectionError>,
 }
 
 /// A slice of it, and how far it is behind, where the journal can be asked.
@@ -76,28 +88,47 @@ impl Status {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let asked = self.known.map_or(ALL.to_vec(), |known| vec![known]);
         let target = self.place.attach().await?;
-        let opened = self.journal.open(&self.place.directory).await;
+        let opened = self.open().await;
         let journal = opened.as_ref().ok().map(|opened| &opened.journal);
         let mut all = Vec::new();
         for known in asked {
             let looked = look(target.as_ref(), journal, &known).await;
-            all.push(looked.map_err(|error| match error {
-                ProjectionError::Journal(error) => {
-                    self.journal.failed(&self.place.directory, error)
-                }
-                error => self.place.url().failed(error),
-            })?);
+            all.push(looked.map_err(|error| self.place.url().failed(error))?);
         }
         let mut out = stdout().lock();
         print(&mut out, &all).map_err(Failure::Output)?;
         match opened {
             Ok(opened) => opened.journal.close().await,
-            Err(failure) => eprintln!(
-                "how far they are behind is not known: {}",
-                failure.in_full()
-            ),
+            Err(why) => eprintln!("how far they are behind is not known: {why}"),
+        }
+        for Looked { name, unknown, .. } in all {
+            if let Some(error) = unknown {
+                let why = self.why(error);
+                eprintln!("how far {name} is behind is not known: {why}");
+            }
         }
         Ok(())
+    }
+
+    /// Why a journal does not tell how far a read model is behind it.
+    fn why(&self, error: ProjectionError) -> String {
+        match (&self.journal, error) {
+            (Some(journal), ProjectionError::Journal(error)) => {
+                let directory = self.place.directory.path();
+                journal.failed(directory, error).in_full()
+            }
+            (_, error) => error.to_string(),
+        }
+    }
+
+    /// Opens the journal that is named; says in words for people why there is none.
+    async fn open(&self) -> Result<Opened, String> {
+        let Some(journal) = &self.journal else {
+            let text = "name the journal with --journal; `embedded` is the log of a server that does not run";
+            return Err(text.to_owned());
+        };
+        let opened = JournalFlag::of(journal).open(&self.place.directory).await;
+        opened.map_err(|failure| failure.in_full())
     }
 }
 
@@ -111,6 +142,7 @@ async fn look(
         name: known.name(),
         slices: Vec::new(),
         parked: Vec::new(),
+        unknown: None,
     };
     let Some(target) = target else {
         return Ok(looked);
@@ -122,10 +154,13 @@ async fn look(
         slices => slices?,
     };
     for standing in slices {
-        let lag = match journal {
-            Some(_) => Some(read_model.lag_of(&standing).await?),
-            None => None,
-        };
+        let mut lag = None;
+        if journal.is_some() {
+            match read_model.lag_of(&standing).await {
+                Ok(known) => lag = Some(known),
+                Err(error) => looked.unknown = Some(error),
+            }
+        }
         looked.slices.push(Slice { standing, lag });
     }
     looked.parked = read_model.parked().await?;
@@ -148,6 +183,7 @@ fn print(out: &mut impl Write, all: &[Looked]) -> std::io::Result<()> {
         name,
         slices,
         parked,
+        ..
     } in all
     {
         if slices.is_empty() {

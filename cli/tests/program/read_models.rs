@@ -64,9 +64,24 @@ async fn a_list_that_lost_rows_is_made_anew_of_the_journal_and_what_differed_is_
     assert!(said.contains("stop the server"), "{said}");
     drained(griot).await;
 
-    let status = read_model(data.path(), &["status", "orders-list"]);
-    let status = done(&status);
+    let unasked = done(&read_model(data.path(), &["status", "orders-list"]));
+    assert_eq!(words(&unasked, "orders-list")[7..], ["-", "-"], "{unasked}");
+    let status = ["status", "orders-list", "--journal", "embedded"];
+    let status = done(&read_model(data.path(), &status));
     assert_eq!(words(&status, "orders-list")[7..], ["0", "0.0"], "{status}");
+    tables
+        .run("UPDATE griot_projections SET journal_offset = journal_offset + 1000000")
+        .await;
+    let (other, said, code) = printed(&read_model(
+        data.path(),
+        &["status", "orders-list", "--journal", "embedded"],
+    ));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(words(&other, "orders-list")[7..], ["-", "-"], "{other}");
+    assert!(said.contains("of another journal"), "{said}");
+    tables
+        .run("UPDATE griot_projections SET journal_offset = journal_offset - 1000000")
+        .await;
     let dry = [&rebuild[..], &["--dry-run"]].concat();
     tables
         .run("UPDATE orders SET state = 'priced' WHERE seq = (SELECT max(seq) FROM orders)")

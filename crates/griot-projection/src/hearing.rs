@@ -62,19 +62,26 @@ impl<T: Target> Hearing<T> {
         forgets.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut bell = self.heard.stored.signals.bell.subscribe();
         let mut states = self.heard.state.subscribe();
+        let mut was_running = true;
         loop {
-            if *states.borrow_and_update() == State::Running {
+            let is_running = *states.borrow_and_update() == State::Running;
+            if is_running {
+                if !was_running {
+                    // What was taken in before it was paused comes again first, and is known then.
+                    forgets.reset();
+                }
                 self.consuming.resume();
             } else {
                 self.consuming.pause();
             }
+            was_running = is_running;
             tokio::select! {
                 biased;
                 () = self.consuming.ended() => return Err(BrokerError::Closed.into()),
                 _ = states.changed() => {}
                 _ = bell.changed() => self.look().await?,
                 _ = looks.tick() => self.look().await?,
-                _ = forgets.tick() => if self.forget().await {
+                _ = forgets.tick(), if is_running => if self.forget().await {
                     forgets.reset_immediately();
                 },
             }

@@ -43,7 +43,8 @@ use crate::{Projection, ProjectionError, Standing, State, Target};
 ///   has forgotten cannot be handled anew, so that there is no [`Rebuild`](crate::Rebuild), and another version takes
 ///   another name, and tables of its own.
 /// - **Publications** go out before the transaction is committed, to the projection's broker or else this one, under ids
-///   that stay the same when a message is handled again.
+///   that stay the same when a message is handled again. Those of a handler of batches do where the same messages come
+///   together again; in another batch they get other ids, and whoever takes them in sees them twice.
 ///
 /// Metrics are those of a projection, with `griot_projection_repeats_total`, the messages that came again. A broker does not
 /// tell how many wait; `griot_projection_lag_seconds` is the age of what was committed last, and 0 while nothing is under way.

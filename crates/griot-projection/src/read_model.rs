@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::runner::Signals;
 use crate::stored::Stored;
-use crate::worker::now;
+use crate::worker::{has_come_to, now};
 use crate::{Asked, Parked, ProjectionError, Slice, Standing, State, Target};
 
 /// How often it looks for what another process does.
@@ -300,8 +300,14 @@ impl<T: Target> ReadModel<T> {
     ///
     /// # Errors
     ///
-    /// Those of the journal.
+    /// [`ProjectionError::OtherJournal`] where this journal has not come to where the slice stands; those of the journal.
     pub async fn lag_of(&self, standing: &Standing) -> Result<Lag, ProjectionError> {
+        if !has_come_to(&*self.journal, standing.offset).await? {
+            return Err(ProjectionError::OtherJournal {
+                projection: self.name().to_owned(),
+                offset: standing.offset,
+            });
+        }
         lag_of(&*self.journal, standing.offset).await
     }
 

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use griot_events::{DeadLetter, Event, Failure, FromBatch, FromEvent};
 use griot_journal::RecordedEvent;
 
 use crate::Target;
+use crate::caller::text;
 
 /// The state of a projection's router: what it is that [`Tx`], [`Recorded`] and [`Phase`] are taken from.
 /// It is made by the runner; a handler never names it.
@@ -87,7 +89,11 @@ impl<T: Target> Scope<T> {
     pub(crate) fn committed(&self) {
         let afterwards = std::mem::take(&mut lock(&self.held).afterwards);
         for act in afterwards {
-            act();
+            // What is committed is committed, and the other acts are somebody else's.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(act)) {
+                let panic = text(&*panic);
+                tracing::error!(panic, "what was to be done after a commit panicked");
+            }
         }
     }
 
@@ -169,8 +175,9 @@ impl<T: Target> FromBatch<Scope<T>> for Phase {
 }
 
 impl<T: Target> Tx<T> {
-    /// Does this once the transaction is committed, and never where it is rolled back: what must not be done twice and
-    /// need not outlive the process, such as counting. It must not block.
+    /// Does this at most once, when the transaction is committed, and never where it is rolled back: what must not be
+    /// done twice and need not outlive the process, such as counting. It is not done where the process ends just then, or
+    /// the commit's answer was lost. It must not block; a panic in it is logged, and changes nothing.
     pub fn after_commit(&self, act: impl FnOnce() + Send + 'static) {
         lock(&self.held).afterwards.push(Box::new(act));
     }

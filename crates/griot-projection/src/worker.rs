@@ -414,15 +414,23 @@ async fn check_journal<T: Target>(
     projection: &Projection<T>,
     stored: &Standing,
 ) -> Result<(), ProjectionError> {
-    let before = Offset(stored.offset.get().saturating_sub(1));
-    let page = journal.tail(before, &Filter::default(), 1).await?;
-    if page.next >= stored.offset {
+    if has_come_to(journal, stored.offset).await? {
         return Ok(());
     }
     Err(ProjectionError::OtherJournal {
         projection: projection.name.to_string(),
         offset: stored.offset,
     })
+}
+
+/// Whether there is an event of the journal at the offset or beyond it, or the offset is none.
+pub(crate) async fn has_come_to(
+    journal: &dyn Journal,
+    offset: Offset,
+) -> Result<bool, ProjectionError> {
+    let before = Offset(offset.get().saturating_sub(1));
+    let page = journal.tail(before, &Filter::default(), 1).await?;
+    Ok(page.next >= offset)
 }
 
 /// The moment that it is.
