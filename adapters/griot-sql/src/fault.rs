@@ -35,7 +35,7 @@ pub(crate) fn fault(dialect: Dialect, error: &Error) -> Fault {
 
 /// Whether an error says nothing of who asks, or of the tables: the way to the database, the database itself or the journal
 /// failed for now, also in the middle of a migration, and it passes without anybody changing what was asked. Tables that
-/// are half made or damaged are not such a one.
+/// are half made or damaged are not such a one, nor a file that cannot be opened.
 pub fn passes_by_itself(error: &ProjectionError) -> bool {
     let cause = match error {
         ProjectionError::Target(cause) => cause,
@@ -49,9 +49,9 @@ pub fn passes_by_itself(error: &ProjectionError) -> bool {
     };
     of_the_database(cause).is_some_and(|error| {
         let dialect = dialect(error);
-        let is_damaged = dialect == Dialect::Sqlite
-            && matches!(error, Error::Database(error) if is_damaged_in_sqlite(&**error));
-        !is_damaged && matches!(fault(dialect, error), Fault::Database(_))
+        let is_unusable = dialect == Dialect::Sqlite
+            && matches!(error, Error::Database(error) if is_unusable_in_sqlite(&**error));
+        !is_unusable && matches!(fault(dialect, error), Fault::Database(_))
     })
 }
 
@@ -82,9 +82,9 @@ fn of_the_database(cause: &Cause) -> Option<&Error> {
     cause.downcast_ref::<Error>().or_else(of_a_step)
 }
 
-/// Damaged, or no database.
-fn is_damaged_in_sqlite(error: &dyn DatabaseError) -> bool {
-    matches!(primary_in_sqlite(error), Some(11 | 26))
+/// Damaged, no database, or at a path where none can be opened.
+fn is_unusable_in_sqlite(error: &dyn DatabaseError) -> bool {
+    matches!(primary_in_sqlite(error), Some(11 | 14 | 26))
 }
 
 fn primary_in_sqlite(error: &dyn DatabaseError) -> Option<u32> {
