@@ -3,11 +3,8 @@
 #[path = "rig/server.rs"]
 mod rig;
 
+use griot_testkit::JournalFactory as _;
 use griot_testkit::journal::{full, killed};
-use griot_testkit::{JournalFactory as _, OwnServer, SmallDisk};
-
-/// For the server's own files, and some beside them.
-const DISK_MEBIBYTES: usize = 400;
 
 #[test]
 fn g1_g2_g3_g7_no_acknowledged_append_is_lost_or_stored_twice_when_the_server_is_killed() {
@@ -30,15 +27,13 @@ fn g1_nothing_acknowledged_is_lost_on_a_disk_that_is_full_for_a_while() {
         let Some(program) = rig::program() else {
             return;
         };
-        let Some(disk) = SmallDisk::mount(DISK_MEBIBYTES) else {
-            return;
-        };
-        let server = OwnServer::start_on(&program, "mysql", &disk).await;
-        let place = rig::Place(rig::fresh(server.url()) + "?timeout_seconds=10");
         full::nothing_acknowledged_is_lost_on_a_disk_that_is_full_for_a_while(
-            &disk,
-            &server,
-            place.open().await,
+            &program,
+            "mysql",
+            async |url| {
+                let place = rig::Place(rig::fresh(url) + "?timeout_seconds=10");
+                place.open().await
+            },
         )
         .await;
     });

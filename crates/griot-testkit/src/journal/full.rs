@@ -7,6 +7,7 @@
 
 use std::error::Error;
 use std::iter::successors;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +18,8 @@ use super::{Writer, append_of, entity};
 use crate::probe::until;
 use crate::{OwnServer, SmallDisk};
 
+/// For the server's own files, and some beside them.
+const DISK_MEBIBYTES: usize = 400;
 /// What makes an append large.
 const PAYLOAD_BYTES: usize = 64 * 1024;
 /// Appends before the disk is full, and after it was.
@@ -49,17 +52,22 @@ fn said(error: &dyn Error) -> String {
     said.join(": ").to_lowercase()
 }
 
-/// A server whose disk is full says so, or ends, acknowledges nothing that it has not, and works again once there is space. The
-/// journal is on that server, and all it has is on that disk.
+/// A server whose disk is full says so, or ends, acknowledges nothing that it has not, and works again once there is space. It
+/// is one that `program` starts by this name; `open` opens a journal at its URL.
 ///
 /// # Panics
 ///
 /// When that is not so.
 pub async fn nothing_acknowledged_is_lost_on_a_disk_that_is_full_for_a_while(
-    disk: &SmallDisk,
-    server: &OwnServer,
-    journal: Arc<dyn Journal>,
+    program: &Path,
+    name: &'static str,
+    open: impl AsyncFnOnce(&str) -> Arc<dyn Journal>,
 ) {
+    let Some(disk) = SmallDisk::mount(DISK_MEBIBYTES) else {
+        return;
+    };
+    let server = OwnServer::start_on(program, name, &disk).await;
+    let journal = open(server.url()).await;
     let id = entity("full");
     let owner = Writer::claim(&journal).await.unwrap();
     for seq in 0..APPENDS {
